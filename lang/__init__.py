@@ -1,0 +1,1 @@
+"""The language: what users write, and the grammars that their constraints compile to."""

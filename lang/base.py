@@ -1,0 +1,173 @@
+"""The seam between the language and whatever executes it.
+
+A program state turns its text and generations into requests; a `Backend` runs them. The language
+never sees a token id except as an opaque part of a `Generated` span, which it hands back so that
+the next request continues exactly the tokens that were sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from .sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from .grammar import Grammar
+
+FinishReason: TypeAlias = Literal["stop", "length", "constraint"]
+"""`stop`: end-of-turn token or a stop string; `constraint`: nothing may follow; `length`: max_tokens."""
+
+EngineName: TypeAlias = Literal["treegram", "llama.cpp"]
+"""Who executes a grammar: treegram's automaton, or llama.cpp's own grammar sampler."""
+
+SelectMethod: TypeAlias = Literal["length_normalized", "greedy", "unconditional"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Prompt text. Special tokens are parsed in it only if `template` (it came from a chat template)."""
+
+    text: str
+    template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Text that a model generated, with the tokens that were really sampled for it."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+Span: TypeAlias = Text | Generated
+Prompt: TypeAlias = tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message; `content` is spans, so that generated tokens survive into the next prompt."""
+
+    role: str
+    content: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class GenRequest:
+    """Generate after `prompt`."""
+
+    prompt: Prompt
+    params: SamplingParams = SamplingParams()
+    grammar: Grammar | None = None
+    max_tokens: int = 512
+    min_tokens: int = 0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    heal: bool = True
+    canonical: bool = True
+    engine: EngineName = "treegram"
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectRequest:
+    """Score every choice as the continuation of `prompt`."""
+
+    prompt: Prompt
+    choices: tuple[str, ...]
+    method: SelectMethod = "length_normalized"
+    temperature: float = 0.0
+    seed: int | None = None
+    namespace: str = ""
+
+
+Request: TypeAlias = GenRequest | SelectRequest
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One sampled token: its piece, its log-probability (after masking), and the best alternatives."""
+
+    token: int
+    piece: bytes
+    logprob: float
+    top: tuple[tuple[int, bytes, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one request: `cached_tokens` of the `prompt_tokens` came from the cache."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GenResult:
+    """What a GenRequest gave. `spans` replay it in a later prompt; their text is `text`."""
+
+    text: str
+    spans: Prompt
+    finish_reason: FinishReason
+    usage: Usage
+    stop_matched: str | int | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScore:
+    """One choice's evidence: `logprobs` of its tokens given the prompt, and the `score` that ranked it."""
+
+    choice: str
+    score: float
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectResult:
+    """What a SelectRequest gave: the winning `index`, and all `scores` in the order of the choices."""
+
+    text: str
+    spans: Prompt
+    index: int
+    scores: tuple[ChoiceScore, ...]
+    usage: Usage = field(default_factory=Usage)
+
+
+Result: TypeAlias = GenResult | SelectResult
+
+
+class Handle(Protocol):
+    """A running request. Thread-safe."""
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Waits and returns the result. Raises the request's error, or TimeoutError."""
+
+    def add_done_callback(self, callback: Callable[[Handle], None]) -> None:
+        """Calls `callback(self)` once the request is done, at once if it is; from the engine's thread."""
+
+    def cancel(self) -> None:
+        """Asks to stop; the request ends with CancelledError and frees its cells. Idempotent."""
+
+
+class Backend(Protocol):
+    """What executes requests: a loaded model, or a test double."""
+
+    def submit(self, request: Request, on_text: Callable[[str], None] | None = None) -> Handle:
+        """Starts a request without waiting. `on_text` gets text deltas, from the engine's thread.
+
+        Raises what can be known at once (an empty choices list, a constraint that cannot compile).
+        """
+
+    def render_chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
+        """The model's own chat template over `messages`; template text is marked as such."""

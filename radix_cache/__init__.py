@@ -1,0 +1,1 @@
+"""The radix-tree prefix cache over a small KV-store protocol."""

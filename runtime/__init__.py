@@ -1,0 +1,1 @@
+"""The runtime: engine, models, server and command line."""

@@ -1,0 +1,1 @@
+"""treegram: structured-generation programs on local GGUF models."""
