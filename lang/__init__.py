@@ -1,1 +1,97 @@
 """The language: what users write, and the grammars that their constraints compile to."""
+
+from .base import (
+    Backend,
+    ChoiceScore,
+    Handle,
+    Message,
+    ModelProvider,
+    TokenLogprob,
+    Usage,
+)
+from .batch import BatchInterrupted
+from .errors import (
+    CancelledError,
+    ConstraintError,
+    ContextOverflowError,
+    EngineError,
+    GrammarError,
+    ModelError,
+    OutputError,
+    ParameterError,
+    ProgramError,
+    RegexError,
+    SchemaError,
+    TreegramError,
+    VariableError,
+)
+from .expr import (
+    assistant,
+    assistant_begin,
+    assistant_end,
+    system,
+    system_begin,
+    system_end,
+    user,
+    user_begin,
+    user_end,
+)
+from .fork import Fork
+from .grammar import Grammar
+from .primitives import gen, gen_int, gen_string, select
+from .program import Program, function
+from .provider import set_default_runtime
+from .sampling import SamplingParams
+from .scripted import Answer, ScriptedBackend
+from .state import State
+from .stream import Delta, Stream
+from .variables import GenMeta
+
+__all__ = [
+    "Answer",
+    "Backend",
+    "BatchInterrupted",
+    "CancelledError",
+    "ChoiceScore",
+    "ConstraintError",
+    "ContextOverflowError",
+    "Delta",
+    "EngineError",
+    "Fork",
+    "GenMeta",
+    "Grammar",
+    "GrammarError",
+    "Handle",
+    "Message",
+    "ModelError",
+    "ModelProvider",
+    "OutputError",
+    "ParameterError",
+    "Program",
+    "ProgramError",
+    "RegexError",
+    "SamplingParams",
+    "SchemaError",
+    "ScriptedBackend",
+    "State",
+    "Stream",
+    "TokenLogprob",
+    "TreegramError",
+    "Usage",
+    "VariableError",
+    "assistant",
+    "assistant_begin",
+    "assistant_end",
+    "function",
+    "gen",
+    "gen_int",
+    "gen_string",
+    "select",
+    "set_default_runtime",
+    "system",
+    "system_begin",
+    "system_end",
+    "user",
+    "user_begin",
+    "user_end",
+]

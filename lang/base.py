@@ -35,10 +35,15 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Text that a model generated, with the tokens that were really sampled for it."""
+    """Text that a model generated, with the tokens that were really sampled for it.
+
+    Where token healing backed up the prompt, the tokens spell `prefix + text`, and `prefix` is the
+    end of the text before this span.
+    """
 
     text: str
     tokens: tuple[int, ...]
+    prefix: str = ""
 
 
 Span: TypeAlias = Text | Generated
@@ -171,3 +176,10 @@ class Backend(Protocol):
 
     def render_chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
         """The model's own chat template over `messages`; template text is marked as such."""
+
+
+class ModelProvider(Protocol):
+    """What turns a model's name into a backend: `treegram.runtime.Runtime`, or your own."""
+
+    def model(self, name: str | None) -> Backend:
+        """The backend for `name`; None is the default model. Raises ModelError if unknown."""

@@ -77,7 +77,15 @@ class SchemaError(ConstraintError):
 
 
 class GrammarError(ConstraintError):
-    """A grammar that is malformed, too large, or that GBNF cannot express."""
+    """A grammar that is malformed, too large, or that GBNF cannot express.
+
+    `line` and `column` count from 1 into the GBNF text, and are None where there is no text.
+    """
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        self.line = line
+        self.column = column
+        super().__init__(message)
 
 
 class ParameterError(TreegramError, ValueError):

@@ -1,1 +1,21 @@
 """The radix-tree prefix cache over a small KV-store protocol."""
+
+from .base import Blob, CacheFull, KVStore
+from .cache import RadixCache
+from .fake import FakeKVStore
+from .lease import Lease
+from .stats import CacheStats
+from .tree import Match, Node, RadixTree
+
+__all__ = [
+    "Blob",
+    "CacheFull",
+    "CacheStats",
+    "FakeKVStore",
+    "KVStore",
+    "Lease",
+    "Match",
+    "Node",
+    "RadixCache",
+    "RadixTree",
+]

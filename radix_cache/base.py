@@ -14,7 +14,7 @@ class CacheFull(Exception):
     """No cells or no sequence could be freed now; something else must finish first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Blob:
     """KV of positions [start, stop) of one sequence, saved in host memory. Immutable."""
 
@@ -40,7 +40,8 @@ class KVStore(Protocol):
         """Takes positions [start, stop) from `seq`; `stop` -1 means to the end."""
 
     def save(self, seq: int, start: int, stop: int) -> Blob:
-        """Copies [start, stop) of `seq` into host memory. The cells stay."""
+        """Copies [start, stop), which is all that `seq` holds, into host memory. The cells stay."""
+        ...
 
     def load(self, blob: Blob, seq: int) -> None:
         """Puts a blob's cells, at their positions, into `seq`, which must be empty.

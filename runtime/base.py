@@ -112,3 +112,6 @@ class Decoder(KVStore, Protocol):
 
     def logits(self, index: int) -> Logits:
         """Logits of the batch's token `index`, float32[n_vocab]; a view valid until the next decode."""
+
+    def clear(self) -> None:
+        """Frees every cell of every sequence."""

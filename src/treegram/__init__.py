@@ -1,1 +1,156 @@
-"""treegram: structured-generation programs on local GGUF models."""
+"""treegram: structured-generation programs on local GGUF models.
+
+import treegram as tg
+
+@tg.function
+def capital(s, country):
+    s += tg.user(f"What is the capital of {country}?")
+    s += tg.assistant(tg.gen("answer", max_tokens=32))
+
+print(capital.run("France")["answer"])
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from .lang import (
+    Answer,
+    Backend,
+    BatchInterrupted,
+    CancelledError,
+    ChoiceScore,
+    ConstraintError,
+    ContextOverflowError,
+    Delta,
+    EngineError,
+    Fork,
+    GenMeta,
+    Grammar,
+    GrammarError,
+    Handle,
+    Message,
+    ModelError,
+    ModelProvider,
+    OutputError,
+    ParameterError,
+    Program,
+    ProgramError,
+    RegexError,
+    SamplingParams,
+    SchemaError,
+    ScriptedBackend,
+    State,
+    Stream,
+    TokenLogprob,
+    TreegramError,
+    Usage,
+    VariableError,
+    assistant,
+    assistant_begin,
+    assistant_end,
+    function,
+    gen,
+    gen_int,
+    gen_string,
+    select,
+    set_default_runtime,
+    system,
+    system_begin,
+    system_end,
+    user,
+    user_begin,
+    user_end,
+)
+
+if TYPE_CHECKING:
+    from .runtime.model import Model
+    from .runtime.runtime import Runtime
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "Backend",
+    "BatchInterrupted",
+    "CancelledError",
+    "ChoiceScore",
+    "ConstraintError",
+    "ContextOverflowError",
+    "Delta",
+    "EngineError",
+    "Fork",
+    "GenMeta",
+    "Grammar",
+    "GrammarError",
+    "Handle",
+    "Message",
+    "Model",
+    "ModelError",
+    "ModelProvider",
+    "OutputError",
+    "ParameterError",
+    "Program",
+    "ProgramError",
+    "RegexError",
+    "Runtime",
+    "SamplingParams",
+    "SchemaError",
+    "ScriptedBackend",
+    "State",
+    "Stream",
+    "TokenLogprob",
+    "TreegramError",
+    "Usage",
+    "VariableError",
+    "__version__",
+    "assistant",
+    "assistant_begin",
+    "assistant_end",
+    "function",
+    "gen",
+    "gen_int",
+    "gen_string",
+    "select",
+    "set_default_runtime",
+    "system",
+    "system_begin",
+    "system_end",
+    "user",
+    "user_begin",
+    "user_end",
+]
+
+
+def __getattr__(name: str) -> object:
+    # The runtime loads llama.cpp's shared library; programs can be written, and tested with a
+    # ScriptedBackend, without it.
+    if name == "Runtime":
+        from .runtime.runtime import Runtime
+
+        return Runtime
+    if name == "Model":
+        from .runtime.model import Model
+
+        return Model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _DefaultRuntime:
+    """Makes the process's own Runtime when a program first runs without a backend."""
+
+    def __init__(self) -> None:
+        self._runtime: Runtime | None = None
+        self._lock = threading.Lock()
+
+    def model(self, name: str | None) -> Backend:
+        from .runtime.runtime import Runtime
+
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = Runtime()
+        return self._runtime.model(name)
+
+
+set_default_runtime(_DefaultRuntime())

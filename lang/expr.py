@@ -1,0 +1,184 @@
+"""What a program appends to a state: frozen expressions, and the chat roles around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .base import EngineName, GenRequest, Prompt, SelectMethod, SelectRequest
+from .errors import ProgramError
+from .sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from .constraint import Constraint
+
+MAX_NESTING = 100
+DEFAULT_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """Anything that `+=` takes besides plain text. `+` puts expressions and text in order."""
+
+    def __add__(self, other: Appendable) -> Concat:
+        return Concat((*leaves(self), *leaves(other)))
+
+    def __radd__(self, other: Appendable) -> Concat:
+        return Concat((*leaves(other), *leaves(self)))
+
+
+Appendable: TypeAlias = "str | Expr | Sequence[Appendable]"
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Expr):
+    """Several expressions and texts in order; never nested."""
+
+    items: tuple[str | Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleBegin(Expr):
+    """A chat message of `role` opens."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEnd(Expr):
+    """The open chat message of `role` closes."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gen(Expr):
+    """One generation. `sampling` holds only what was given; the run's defaults fill the rest."""
+
+    name: str | None
+    constraint: Constraint | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    min_tokens: int = 0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    n: int = 1
+    ignore_eos: bool = False
+    heal: bool = True
+    canonical: bool = True
+    engine: EngineName | None = None
+
+    def requests(
+        self, prompt: Prompt, defaults: SamplingParams, engine: EngineName
+    ) -> list[GenRequest]:
+        """The `n` requests of this generation; sample i draws with seed + i."""
+        params = replace(defaults, **self.sampling)
+        request = GenRequest(
+            prompt=prompt,
+            params=params,
+            grammar=self.constraint.grammar if self.constraint is not None else None,
+            max_tokens=self.max_tokens,
+            min_tokens=self.min_tokens,
+            stop=self.stop,
+            stop_token_ids=self.stop_token_ids,
+            ignore_eos=self.ignore_eos,
+            heal=self.heal,
+            canonical=self.canonical,
+            engine=self.engine or engine,
+        )
+        if self.n == 1 or params.seed is None:
+            return [request] * self.n
+        return [
+            replace(request, params=replace(params, seed=(params.seed + i) % 2**64))
+            for i in range(self.n)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Expr):
+    """One choice among several, by how likely the model finds each as the continuation."""
+
+    name: str | None
+    choices: tuple[str, ...]
+    method: SelectMethod = "length_normalized"
+    temperature: float = 0.0
+    seed: int | None = None
+
+    def request(self, prompt: Prompt) -> SelectRequest:
+        """The request that scores the choices after `prompt`."""
+        return SelectRequest(prompt, self.choices, self.method, self.temperature, self.seed)
+
+
+def leaves(value: object, depth: int = 0) -> Iterator[str | Expr]:
+    """The texts and expressions of anything appendable, in order.
+
+    Raises ProgramError for a value that cannot be appended.
+    """
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Concat):
+        yield from value.items
+    elif isinstance(value, Expr):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        if depth >= MAX_NESTING:
+            raise ProgramError(f"lists nested more than {MAX_NESTING} deep cannot be appended")
+        for item in value:
+            yield from leaves(item, depth + 1)
+    else:
+        hint = (
+            " A program that is called inside another appends by itself: write program(s, ...) "
+            "without `s +=`."
+            if value is None
+            else " Convert it first, for example with str()."
+        )
+        raise ProgramError(
+            f"cannot append {value!r:.80} of type {type(value).__name__}: "
+            f"expected text, an expression such as gen(...), or a list of these.{hint}"
+        )
+
+
+def system_begin() -> RoleBegin:
+    """Opens a system message."""
+    return RoleBegin("system")
+
+
+def system_end() -> RoleEnd:
+    """Closes the system message."""
+    return RoleEnd("system")
+
+
+def user_begin() -> RoleBegin:
+    """Opens a user message."""
+    return RoleBegin("user")
+
+
+def user_end() -> RoleEnd:
+    """Closes the user message."""
+    return RoleEnd("user")
+
+
+def assistant_begin() -> RoleBegin:
+    """Opens an assistant message."""
+    return RoleBegin("assistant")
+
+
+def assistant_end() -> RoleEnd:
+    """Closes the assistant message."""
+    return RoleEnd("assistant")
+
+
+def system(content: Appendable) -> Concat:
+    """A whole system message."""
+    return Concat((RoleBegin("system"), *leaves(content), RoleEnd("system")))
+
+
+def user(content: Appendable) -> Concat:
+    """A whole user message."""
+    return Concat((RoleBegin("user"), *leaves(content), RoleEnd("user")))
+
+
+def assistant(content: Appendable) -> Concat:
+    """A whole assistant message; a `gen` in it answers the messages before."""
+    return Concat((RoleBegin("assistant"), *leaves(content), RoleEnd("assistant")))

@@ -1,0 +1,203 @@
+"""IR to IR that llama.cpp runs well: the same language without what its sampler cannot take.
+
+llama.cpp refuses a repetition of something that may be empty (`(a*)*`) as left recursion, has no
+syntax for what matches nothing, and takes exponential time on `x? x? x?`. So every repetition gets
+a body that is never empty, dead alternatives go, and equal neighbours become one counted
+repetition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from .errors import GrammarError
+from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .ir_check import nullable, nullable_rules, productive_rules
+from .ir_walk import fold, references
+
+MAX_BOUND = 2000
+"""llama.cpp's MAX_REPETITION_THRESHOLD: larger upper bounds are dropped there, silently."""
+
+_MAX_OPTIONAL_ITEMS = 1000
+
+
+def lower(rules: Rules) -> Rules:
+    """The same language; only rules that the root needs, in order of first use, the root first.
+
+    No repetition has an item that matches the empty text; nothing in it is NEVER.
+    """
+    empty_names = nullable_rules(rules)
+    nonempty = _fresh_names(rules, empty_names)
+    bodies: dict[str, Node] = {}
+    for name, body in rules.rules.items():
+        forms = fold(body, lambda node, below: _forms(node, below, nonempty))
+        bodies[name] = forms.node
+        if name in empty_names:
+            bodies[nonempty[name]] = forms.nonempty
+    pruner = _Pruner(productive_rules(Rules(rules.root, bodies)), empty_names)
+    needed: dict[str, Node] = {}
+    found = [rules.root]
+    for name in found:  # grows while it is walked
+        if name not in needed:
+            needed[name] = fold(bodies[name], pruner.visit)
+            found.extend(references(needed[name]))
+    return Rules(rules.root, needed)
+
+
+def _fresh_names(rules: Rules, wanted: AbstractSet[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    taken = set(rules.rules)
+    for name in sorted(wanted):
+        fresh = f"{name}-nonempty"
+        while fresh in taken:
+            fresh += "-x"
+        names[name] = fresh
+        taken.add(fresh)
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """One node in the forms that its parent may want.
+
+    `node`: the language itself. `nonempty`: without the empty text. `starred`: anything with
+    `starred* == node*` and without the empty text, the star normal form of Brüggemann-Klein
+    (Regular expressions into finite automata, 1993); unlike `nonempty` it never grows.
+    """
+
+    node: Node
+    nonempty: Node
+    starred: Node
+    nullable: bool
+
+
+def _forms(node: Node, below: list[_Forms], nonempty: dict[str, str]) -> _Forms:
+    match node:
+        case Literal(""):
+            return _Forms(EMPTY, NEVER, NEVER, True)
+        case Literal() | CharClass():
+            return _Forms(node, node, node, False)
+        case Ref(name):
+            if name not in nonempty:
+                return _Forms(node, node, node, False)
+            rest = Ref(nonempty[name])
+            return _Forms(node, rest, rest, True)
+        case Alt():
+            return _Forms(
+                Alt(tuple(form.node for form in below)),
+                Alt(tuple(form.nonempty for form in below)),
+                Alt(tuple(form.starred for form in below)),
+                any(form.nullable for form in below),
+            )
+        case Seq():
+            return _seq_forms(below)
+        case Repeat():
+            return _repeat_forms(node, below[0])
+
+
+def _seq_forms(below: list[_Forms]) -> _Forms:
+    nodes = tuple(form.node for form in below)
+    node = Seq(nodes)
+    if not all(form.nullable for form in below):
+        return _Forms(node, node, node, False)
+    if len(below) > _MAX_OPTIONAL_ITEMS:
+        raise GrammarError(
+            f"gbnf: a sequence of {len(below)} parts that may all be empty; llama.cpp takes "
+            f"{_MAX_OPTIONAL_ITEMS}"
+        )
+    first_nonempty = [Seq((form.nonempty, *nodes[at + 1 :])) for at, form in enumerate(below)]
+    starred = Alt(tuple(form.starred for form in below))
+    return _Forms(node, Alt(tuple(first_nonempty)), starred, True)
+
+
+def _repeat_forms(node: Repeat, item: _Forms) -> _Forms:
+    low, high = (0 if item.nullable else node.min), node.max
+    if high == 0:
+        return _Forms(EMPTY, NEVER, NEVER, True)
+    body = item.node if not item.nullable else item.starred if high is None else item.nonempty
+    repeat = Repeat(body, low, high)
+    if low > 0:
+        return _Forms(repeat, repeat, repeat, False)
+    return _Forms(repeat, Repeat(body, 1, high), item.starred, True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pruner:
+    """Rebuilds a node without what is dead or empty in it."""
+
+    productive: AbstractSet[str]
+    empty_names: AbstractSet[str]
+
+    def visit(self, node: Node, below: list[Node]) -> Node:
+        match node:
+            case CharClass(()):
+                return NEVER
+            case Ref(name):
+                return node if name in self.productive else NEVER
+            case Seq():
+                return self._seq(below)
+            case Alt():
+                return self._alt(below)
+            case Repeat(_, low, high):
+                return _repeat(below[0], low, high)
+            case _:
+                return node
+
+    def _seq(self, nodes: Sequence[Node]) -> Node:
+        """All in order: neighbouring texts joined, equal neighbours counted; NEVER if one is."""
+        if NEVER in nodes:
+            return NEVER
+        items: list[Node] = []
+        for node in nodes:
+            for item in node.items if isinstance(node, Seq) else (node,):
+                if item == EMPTY:
+                    continue
+                joined = self._joined(items[-1], item) if items else None
+                if joined is None:
+                    items.append(item)
+                else:
+                    items[-1] = joined
+        if len(items) == 1:
+            return items[0]
+        return Seq(tuple(items)) if items else EMPTY
+
+    def _joined(self, left: Node, right: Node) -> Node | None:
+        """The two as one node, if that is simpler."""
+        if isinstance(left, Literal) and isinstance(right, Literal):
+            return Literal(left.text + right.text)
+        first = left if isinstance(left, Repeat) else Repeat(left, 1, 1)
+        second = right if isinstance(right, Repeat) else Repeat(right, 1, 1)
+        if first.item != second.item or nullable(first.item, self.empty_names):
+            return None
+        low = first.min + second.min
+        high = None if first.max is None or second.max is None else first.max + second.max
+        if low > MAX_BOUND or (high or 0) > MAX_BOUND:
+            return None
+        return Repeat(first.item, low, high)
+
+    def _alt(self, nodes: Sequence[Node]) -> Node:
+        """Any one of the distinct options; an empty option makes the rest optional."""
+        options: dict[Node, None] = {}
+        for node in nodes:
+            for option in node.options if isinstance(node, Alt) else (node,):
+                options[option] = None
+        optional = EMPTY in options
+        options.pop(EMPTY, None)
+        rest = next(iter(options)) if len(options) == 1 else Alt(tuple(options))
+        if rest == NEVER:
+            return EMPTY if optional else NEVER
+        if not optional or nullable(rest, self.empty_names):
+            return rest
+        if isinstance(rest, Repeat) and rest.min == 1:
+            return Repeat(rest.item, 0, rest.max)
+        return Repeat(rest, 0, 1)
+
+
+def _repeat(item: Node, low: int, high: int | None) -> Node:
+    if item == NEVER and low > 0:
+        return NEVER
+    if item in (EMPTY, NEVER) or high == 0:
+        return EMPTY
+    return item if (low, high) == (1, 1) else Repeat(item, low, high)

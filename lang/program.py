@@ -1,0 +1,310 @@
+"""Prompt programs: the decorator, and the ways to run one."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from . import batch
+from .base import Backend, EngineName
+from .context import Execution, Where
+from .errors import ProgramError
+from .interpreter import note_line
+from .provider import resolve_model
+from .sampling import SamplingParams
+from .state import State
+from .stream import Stream
+
+RESERVED = ("model", "sampling", "engine", "num_threads", "progress")
+
+
+def function(fn: Callable[..., object]) -> Program:
+    """Makes a prompt program of a function whose first parameter is the state.
+
+    The body is ordinary Python and runs once per call of `run`. Raises ProgramError for a
+    signature that cannot be a program's.
+    """
+    return Program(fn)
+
+
+class Program:
+    """A prompt program.
+
+    Called with a state as first argument, inside another program, it runs its body on that state
+    and returns what the body returns.
+
+    Attributes:
+        name: the function's name.
+        doc: its docstring, "" without one.
+        signature: its parameters without the state and without those that `bind` fixed.
+        fn: the function itself.
+    """
+
+    def __init__(
+        self, fn: Callable[..., object], bound: Mapping[str, object] | None = None
+    ) -> None:
+        parameters = _checked_parameters(fn)
+        self.fn = fn
+        self.name: str = getattr(fn, "__name__", type(fn).__name__)
+        self.doc = inspect.getdoc(fn) or ""
+        self._bound = dict(bound or {})
+        self._full = inspect.Signature(parameters[1:])
+        self.signature = inspect.Signature([p for p in parameters[1:] if p.name not in self._bound])
+
+    def __repr__(self) -> str:
+        return f"<treegram program {self.name}{self.signature}>"
+
+    def __call__(self, state: State, /, *args: Any, **kwargs: Any) -> object:
+        """Runs the body inline on the state of the calling program."""
+        if not isinstance(state, State):
+            raise ProgramError(
+                f"{self.name}(...) called with {state!r:.80}: inside a program pass its state "
+                f"first; from outside use {self.name}.run(...)"
+            )
+        return self._call(state, args, kwargs)
+
+    def run(
+        self,
+        *args: Any,
+        model: str | Backend | None = None,
+        sampling: SamplingParams | None = None,
+        engine: EngineName | None = None,
+        **kwargs: Any,
+    ) -> State:
+        """Runs the program and waits until everything in it has finished.
+
+        Args:
+            args, kwargs: the program's own arguments.
+            model: a model's name or path, or a backend; None is the default model.
+            sampling: what a `gen` uses for sampling parameters that it does not give itself.
+            engine: who executes constraints where a `gen` does not say.
+
+        Raises the first error of the body, a branch or the engine, with the program's line as a
+        note. A branch's error that the body has caught itself is not raised again.
+        """
+        state = self._new_state(model, sampling, engine)
+        self._execute(state, args, kwargs)
+        return state
+
+    def stream(
+        self,
+        *args: Any,
+        model: str | Backend | None = None,
+        sampling: SamplingParams | None = None,
+        engine: EngineName | None = None,
+        **kwargs: Any,
+    ) -> Stream:
+        """Starts the program in a thread of its own and gives its text as it comes."""
+        state = self._new_state(model, sampling, engine)
+        return Stream(state, lambda: self._execute(state, args, kwargs))
+
+    async def arun(
+        self,
+        *args: Any,
+        model: str | Backend | None = None,
+        sampling: SamplingParams | None = None,
+        engine: EngineName | None = None,
+        **kwargs: Any,
+    ) -> State:
+        """`run` without blocking the event loop; cancelling the task cancels the program."""
+        state = self._new_state(model, sampling, engine)
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: BaseException | None) -> None:
+            if over.done():
+                return
+            if error is None:
+                over.set_result(None)
+            else:
+                over.set_exception(error)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                self._execute(state, args, kwargs)
+            except BaseException as exc:
+                error = exc
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, error)
+
+        # A thread of its own: asyncio's pool is small and would make programs queue for a thread
+        # while the engine has room for them.
+        threading.Thread(target=work, name=f"treegram-{self.name}", daemon=True).start()
+        try:
+            await over
+        except asyncio.CancelledError:
+            state.cancel()
+            raise
+        return state
+
+    def run_batch(
+        self,
+        rows: Iterable[object],
+        *,
+        model: str | Backend | None = None,
+        sampling: SamplingParams | None = None,
+        engine: EngineName | None = None,
+        num_threads: int | None = None,
+        progress: bool | None = None,
+    ) -> list[State]:
+        """Runs the program once per row; the states come back in the order of the rows.
+
+        A row is a mapping (keyword arguments), a tuple or list (positional arguments) or any other
+        value (the one argument). A row that fails is a state with `error` set, which raises it on
+        reading; the others still run.
+
+        Args:
+            num_threads: how many rows run at once; None means all, at most 64.
+            progress: whether to show a progress bar; None shows it where stderr is a terminal.
+
+        Raises BatchInterrupted on Ctrl-C: the running rows are cancelled, the finished ones kept.
+        """
+        listed = list(rows)
+        finished = self.iter_batch(
+            listed,
+            model=model,
+            sampling=sampling,
+            engine=engine,
+            num_threads=num_threads,
+            progress=progress,
+        )
+        return batch.in_order(finished, len(listed))
+
+    def iter_batch(
+        self,
+        rows: Iterable[object],
+        *,
+        model: str | Backend | None = None,
+        sampling: SamplingParams | None = None,
+        engine: EngineName | None = None,
+        num_threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Iterator[tuple[int, State]]:
+        """Like `run_batch`, giving (row number, state) in the order in which rows finish.
+
+        `rows` may be a generator: it is read in the caller's thread, at most `num_threads` ahead of
+        the results taken. Closing the iterator cancels the rows that are running.
+        """
+        backend = resolve_model(model)
+        return batch.iterate(
+            rows,
+            new_state=lambda: self._new_state(backend, sampling, engine),
+            run_row=self._run_row,
+            num_threads=num_threads,
+            progress=progress,
+            description=self.name,
+        )
+
+    def bind(self, **arguments: object) -> Program:
+        """This program with some arguments fixed. Raises ProgramError for an unknown name."""
+        for name in arguments:
+            if name not in self.signature.parameters:
+                raise ProgramError(
+                    f"{self.name}{self.signature} has no parameter {name!r} left to bind"
+                )
+        return Program(self.fn, {**self._bound, **arguments})
+
+    def _new_state(
+        self,
+        model: str | Backend | None,
+        sampling: SamplingParams | None,
+        engine: EngineName | None,
+    ) -> State:
+        return State(Execution(resolve_model(model), self.name, sampling, engine))
+
+    def _run_row(self, state: State, row: object) -> None:
+        if isinstance(row, Mapping):
+            self._execute(state, (), {str(name): value for name, value in row.items()})
+        elif isinstance(row, (tuple, list)):
+            self._execute(state, tuple(row), {})
+        else:
+            self._execute(state, (row,), {})
+
+    def _call(self, state: State, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+        try:
+            given = self.signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            raise ProgramError(f"{self.name}{self.signature}: {exc}") from None
+        # Bound arguments may lie between the others, so the call is put together by name.
+        merged = {**given.arguments, **self._bound}
+        call = inspect.BoundArguments(
+            self._full,
+            {name: merged[name] for name in self._full.parameters if name in merged},
+        )
+        return self.fn(state, *call.args, **call.kwargs)
+
+    def _execute(
+        self, state: State, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> None:
+        """Runs the body, waits for all its branches, raises the first error."""
+        branch, execution = state._branch, state._execution
+        try:
+            state.value = self._call(state, args, kwargs)
+            if (role := branch.roles.open_role) is not None:
+                raise ProgramError(f"{role} message begun in {self.name!r} and never ended")
+            execution.wait(lambda: execution.pending == 0 or execution.unseen_failure() is not None)
+            branch.check()
+            if (failed := execution.unseen_failure()) is not None:
+                failed.check()
+        except BaseException as error:
+            self._note(error)
+            branch.fail(error)
+            execution.cancel(f"program {self.name!r} failed: {error!r:.200}")
+            raise
+        execution.finish()
+
+    def _note(self, error: BaseException) -> None:
+        """Notes the program's line, if the error comes from its own file."""
+        code = getattr(inspect.unwrap(self.fn), "__code__", None)
+        where: Where | None = None
+        trace = error.__traceback__
+        while trace is not None:
+            if code is not None and trace.tb_frame.f_code.co_filename == code.co_filename:
+                where = Where(code.co_filename, trace.tb_lineno)
+            trace = trace.tb_next
+        if where is not None:
+            note_line(error, where, self.name)
+
+
+def _checked_parameters(fn: Callable[..., object]) -> list[inspect.Parameter]:
+    """The parameters of a program. Raises ProgramError where it can be none."""
+    if not callable(fn):
+        raise ProgramError(f"tg.function decorates a function, got {fn!r:.80}")
+    name = getattr(fn, "__name__", repr(fn))
+    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
+        raise ProgramError(
+            f"program {name!r} must be a plain function, not async and not a generator; "
+            f"to run it from async code use `await {name}.arun(...)`"
+        )
+    parameters = list(inspect.signature(fn).parameters.values())
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not parameters or parameters[0].kind not in positional:
+        raise ProgramError(
+            f"program {name!r} needs the state as its first positional parameter: "
+            f"def {name}(s, ...)"
+        )
+    first = parameters[0]
+    if first.default is not first.empty or not _may_be_state(first.annotation):
+        raise ProgramError(
+            f"the first parameter of program {name!r} is the state, but it is declared "
+            f"`{first}`: write def {name}(s, {first.name}, ...)"
+        )
+    for parameter in parameters:
+        if parameter.name in RESERVED:
+            raise ProgramError(
+                f"program {name!r} cannot have a parameter called {parameter.name!r}, which "
+                f"run() and run_batch() take themselves; rename it"
+            )
+    return parameters
+
+
+def _may_be_state(annotation: object) -> bool:
+    if annotation in (inspect.Parameter.empty, Any, object):
+        return True
+    if isinstance(annotation, str):
+        return annotation.strip("\"'").split(".")[-1] in ("State", "Any", "object")
+    return isinstance(annotation, type) and issubclass(annotation, State)

@@ -1,0 +1,134 @@
+"""Cleans a generated grammar: no rule that matches nothing, none that cannot be reached.
+
+A branch that can never be completed would let a walk enter a dead end, so it is cut out; a rule that
+can begin with itself has no defined meaning and is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .ir_walk import fold, references
+
+
+def prune(rules: Rules) -> Rules:
+    """The same language from rules that all match something and are all reachable.
+
+    The root keeps its place even if it matches nothing.
+    """
+    alive = _productive(rules.rules)
+    kept = {name: _without_dead(node, alive) for name, node in rules.rules.items()}
+    reached = {rules.root: None}
+    for name in (todo := [rules.root]):
+        for other in references(kept[name]):
+            if other not in reached:
+                reached[other] = None
+                todo.append(other)
+    return Rules(rules.root, {name: kept[name] for name in reached})
+
+
+def first_unproductive(rules: Rules) -> str | None:
+    """None if some text matches; else the first rule, from the root, that is itself to blame."""
+    alive = _productive(rules.rules)
+    if rules.root in alive:
+        return None
+    seen, todo = {rules.root}, [rules.root]
+    for name in todo:
+        dead = [other for other in references(rules.rules[name]) if other not in alive]
+        if not dead:
+            return name
+        fresh = [other for other in dead if other not in seen]
+        seen.update(fresh)
+        todo += fresh
+    return rules.root
+
+
+def first_loop(rules: Rules) -> str | None:
+    """A rule that can be nothing but itself (`a ::= b | "x"`, `b ::= a`), or None."""
+    edges = {name: _units(node) for name, node in rules.rules.items()}
+    done: set[str] = set()
+    for start in edges:
+        path: list[tuple[str, int]] = [(start, 0)]
+        active = {start}
+        while path:
+            name, at = path.pop()
+            if at == len(edges[name]) or name in done:
+                done.add(name)
+                active.discard(name)
+                continue
+            path.append((name, at + 1))
+            following = edges[name][at]
+            if following in active:
+                return following
+            if following not in done:
+                active.add(following)
+                path.append((following, 0))
+    return None
+
+
+def _units(node: Node) -> list[str]:
+    """The rules that `node` may be on their own."""
+    match node:
+        case Ref(name):
+            return [name]
+        case Alt(options):
+            return [name for option in options for name in _units(option)]
+        case _:
+            return []
+
+
+def _productive(rules: Mapping[str, Node]) -> set[str]:
+    users: dict[str, list[str]] = {}
+    for name, node in rules.items():
+        for other in references(node):
+            users.setdefault(other, []).append(name)
+    alive: set[str] = set()
+    todo = list(rules)
+    while todo:
+        name = todo.pop()
+        if name not in alive and name in rules and fold(rules[name], _matches(alive)):
+            alive.add(name)
+            todo += users.get(name, ())
+    return alive
+
+
+def _matches(alive: set[str]) -> Callable[[Node, list[bool]], bool]:
+    def visit(node: Node, below: list[bool]) -> bool:
+        match node:
+            case Literal():
+                return True
+            case CharClass(ranges):
+                return bool(ranges)
+            case Seq():
+                return all(below)
+            case Alt():
+                return any(below)
+            case Repeat(_, low, _):
+                return low == 0 or below[0]
+            case Ref(name):
+                return name in alive
+
+    return visit
+
+
+def _without_dead(root: Node, alive: set[str]) -> Node:
+    def visit(node: Node, below: list[Node]) -> Node:
+        match node:
+            case CharClass(()):
+                return NEVER
+            case Ref(name):
+                return node if name in alive else NEVER
+            case Seq():
+                return NEVER if NEVER in below else Seq(tuple(below))
+            case Alt():
+                options = [option for option in below if option != NEVER]
+                return options[0] if len(options) == 1 else Alt(tuple(options))
+            case Repeat(_, low, high):
+                if below[0] == NEVER:
+                    return NEVER if low else EMPTY
+                return Repeat(below[0], low, high)
+            case _:
+                return node
+
+    return fold(root, visit)

@@ -1,0 +1,228 @@
+"""The prefix cache that the engine uses: leases on sequences that begin with what is cached.
+
+A request's life with it:
+
+    lease = cache.acquire(prompt, limit=len(prompt) - 1)    sequence holding the cached prefix
+    cache.reserve(n); decode n tokens; cache.extend(lease, n)
+    cache.commit(lease, tokens)                             now others share them
+    cache.release(lease)                                    idle until parked or evicted
+    cache.trim_idle()                                       after each step
+
+`tiers.py` holds the mechanics and their invariants.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .base import CacheFull, KVStore
+from .integrity import check_integrity
+from .lease import Lease
+from .render import render
+from .stats import CacheStats
+from .tiers import TieredTree
+from .tree import Tokens, as_token_array
+
+
+class RadixCache:
+    """Prefixes of past and running requests over one `KVStore`. Not thread-safe.
+
+    Args:
+        store: the cache is its only user, but for the cells that lease holders write.
+            Its last sequence id is kept as scratch.
+        host_bytes: most host memory for parked KV (exceeded by one node at most, while it is being
+            saved). 0 turns parking off: what leaves the store is forgotten.
+        idle_cells: how many live cells without a user `trim_idle` leaves in the store.
+        clock: orders uses in time; must not run backwards.
+    """
+
+    def __init__(
+        self,
+        store: KVStore,
+        *,
+        host_bytes: int = 2 << 30,
+        idle_cells: int = 1024,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if store.n_seqs < 2:
+            raise ValueError(f"a store of {store.n_seqs} sequences; at least 2 are needed")
+        self._idle_cells = idle_cells
+        self._tiers = TieredTree(store, host_bytes, clock)
+
+    # --- asking ----------------------------------------------------------------------------
+
+    @property
+    def free_cells(self) -> int:
+        """Cells that nothing holds; `reserve` makes more."""
+        return self._tiers.free_cells
+
+    def match(self, tokens: Tokens, namespace: str = "") -> int:
+        """How many leading tokens are cached, live or parked. Changes nothing."""
+        return self._tiers.tree.match_prefix(tokens, namespace).length
+
+    # --- leases ----------------------------------------------------------------------------
+
+    def acquire(self, tokens: Tokens, limit: int | None = None, namespace: str = "") -> Lease:
+        """A lease that holds the longest cached prefix of `tokens`, at most `limit` tokens of it.
+
+        Parked parts are brought back as far as they fit into the store; the lease holds less where
+        they do not. Raises CacheFull if every sequence id is on loan; then nothing has changed
+        that a caller could see.
+        """
+        tiers = self._tiers
+        queried_tokens = len(tokens)
+        wanted = as_token_array(tokens if limit is None else tokens[: max(limit, 0)])
+        match = tiers.tree.match_below(tiers.tree.root(namespace), wanted)
+        bottom = match.node
+        if match.length < bottom.stop:
+            bottom = tiers.split(bottom, match.length)
+        path = bottom.path()
+        parked = [node for node in path[1:] if node.seq < 0]
+        live = path[-1 - len(parked)]
+        tiers.lock(live)
+        tiers.tree.lock(bottom)  # keeps the parked part in the tree while cells are being freed
+        tiers.requeue(bottom)
+        try:
+            lease = Lease(tiers.take_sequence(live), namespace, live, live.stop, live.stop)
+            tiers.leases[lease.seq] = lease
+            tiers.restore(lease, parked)
+        except CacheFull:
+            tiers.unlock(live)
+            raise
+        finally:
+            tiers.tree.unlock(bottom)
+            tiers.requeue(bottom)
+        lease.cached_tokens = lease.length = lease.committed
+        tiers.counters.queried_tokens += queried_tokens
+        tiers.counters.hit_tokens += lease.cached_tokens
+        return lease
+
+    def fork(self, lease: Lease) -> Lease:
+        """A second lease on the same tokens; cells are shared, no data moves.
+
+        Private tokens must have been committed. Raises CacheFull if every sequence id is on loan.
+        """
+        self._check_open(lease)
+        if lease.private:
+            raise ValueError(f"{lease.private} tokens are not committed; commit before a fork")
+        node = lease.node
+        twin = Lease(self._tiers.take_sequence(node), lease.namespace, node, node.stop, node.stop)
+        self._tiers.leases[twin.seq] = twin
+        self._tiers.lock(node)
+        return twin
+
+    def extend(self, lease: Lease, n: int) -> None:
+        """Notes that `n` more tokens were evaluated into the lease's sequence."""
+        self._check_open(lease)
+        if n < 0:
+            raise ValueError(f"cannot extend a lease by {n} tokens; use truncate")
+        lease.length += n
+        self._tiers.private_tokens += n
+
+    def commit(self, lease: Lease, tokens: Tokens) -> None:
+        """Puts private tokens into the tree, where others can share them at once.
+
+        `tokens` are those of the sequence from its beginning, at least the committed and at most
+        all of them. Where the tree already has them live, the lease's own cells are freed and the
+        tree's are shared; where they are parked, they become live without loading.
+        """
+        self._check_open(lease)
+        wanted, old = as_token_array(tokens), lease.node
+        if not lease.committed <= len(wanted) <= lease.length:
+            raise ValueError(
+                f"commit of {len(wanted)} tokens; expected {lease.committed} (those committed "
+                f"before) to {lease.length} (those in the sequence)"
+            )
+        if (old.tokens != wanted[old.start : old.stop]).any():
+            raise ValueError(f"commit changes tokens below {old.stop}, which are committed already")
+        if len(wanted) == old.stop:
+            return
+        tiers = self._tiers
+        tiers.private_tokens -= len(wanted) - old.stop
+        if self._is_own_leaf(lease):
+            # chunk after chunk of one prompt stays one node, and parks as one blob
+            tiers.live_tokens += len(wanted) - old.stop
+            tiers.tree.extend(old, wanted[old.stop :])
+            return
+        match = tiers.tree.match_below(old, wanted)
+        bottom = match.node
+        if match.length < bottom.stop:
+            bottom = tiers.split(bottom, match.length)
+        if match.length < len(wanted):
+            bottom = tiers.tree.append(bottom, wanted[match.length :])
+        tiers.join(lease, bottom)
+
+    def truncate(self, lease: Lease, length: int) -> None:
+        """Drops private tokens, so that `length` tokens are left; committed ones cannot be."""
+        self._check_open(lease)
+        if not lease.committed <= length <= lease.length:
+            raise ValueError(
+                f"truncate to {length} tokens; expected {lease.committed} (those committed) to "
+                f"{lease.length} (those in the sequence)"
+            )
+        if length < lease.length:
+            self._tiers.store.remove(lease.seq, length, -1)
+            self._tiers.private_tokens -= lease.length - length
+            lease.length = length
+
+    def release(self, lease: Lease) -> None:
+        """Ends a lease. Its private tokens are gone; what it committed stays live for now."""
+        self._check_open(lease)
+        seq, private = lease.seq, lease.private
+        del self._tiers.leases[seq]
+        self._tiers.ids.end_lease(seq)
+        self._tiers.private_tokens -= private
+        if not self._tiers.settle(seq, lease.node) and private:
+            self._tiers.store.remove(seq, lease.committed, -1)
+        self._tiers.unlock(lease.node)
+        lease.seq = -1
+
+    # --- making room -----------------------------------------------------------------------
+
+    def reserve(self, n_cells: int) -> bool:
+        """Parks idle prefixes, least recently used first, until `n_cells` cells are free.
+
+        False, with nothing changed, if that many cannot be freed now.
+        """
+        return self._tiers.reserve(n_cells)
+
+    def trim_idle(self) -> None:
+        """Parks idle prefixes above `idle_cells`: each idle cell slows every decode step."""
+        while self._tiers.idle_tokens > self._idle_cells and self._tiers.park_oldest():
+            pass
+
+    def clear(self, namespace: str | None = None) -> None:
+        """Forgets all that no lease uses, live and parked; of every namespace by default."""
+        for node in reversed(list(self._tiers.tree.nodes(namespace))):  # children before parents
+            if not node.lock_count:
+                self._tiers.retire(node)
+                self._tiers.drop(node)
+
+    # --- insight ---------------------------------------------------------------------------
+
+    def stats(self) -> CacheStats:
+        """The state and the totals at this moment."""
+        return self._tiers.stats()
+
+    def check_integrity(self) -> None:
+        """Raises AssertionError, with the numbers, where the books contradict the tree."""
+        check_integrity(self._tiers)
+
+    def render(self) -> str:
+        """The tree as text, a line per node: range, tier, locks, first tokens."""
+        return render(self._tiers.tree)
+
+    def _check_open(self, lease: Lease) -> None:
+        if self._tiers.leases.get(lease.seq) is not lease:
+            raise ValueError("this lease was released, or is of another cache")
+
+    def _is_own_leaf(self, lease: Lease) -> bool:
+        """Whether nobody but the lease can tell if its node grows."""
+        node = lease.node
+        return (
+            node.seq == lease.seq
+            and node.lock_count == 1
+            and not node.children
+            and node.blob is None
+        )

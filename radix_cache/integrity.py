@@ -1,0 +1,95 @@
+"""The cache's books, audited against the tree: each count is made again from the nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .tiers import TieredTree
+from .tree import Node
+
+
+def check_integrity(tiers: TieredTree) -> None:
+    """Raises AssertionError, with the numbers, where an invariant of `tiers.py` does not hold."""
+    tiers.tree.check_integrity()
+    nodes = list(tiers.tree.nodes())
+    tiers.host.check_integrity(nodes)
+    _check_counts(tiers, nodes)
+    for node in nodes:
+        _check_node(tiers, node)
+    _check_leases(tiers)
+    _check_sequences(tiers, nodes)
+
+
+def _equal(what: str, booked: object, counted: object) -> None:
+    if booked != counted:
+        raise AssertionError(f"{what}: {booked} in the books, {counted} counted")
+
+
+def _check_counts(tiers: TieredTree, nodes: list[Node]) -> None:
+    live = [node for node in nodes if node.seq >= 0]
+    _equal("nodes", len(tiers.tree), len(nodes))
+    _equal("live tokens", tiers.live_tokens, sum(map(len, live)))
+    _equal("idle tokens", tiers.idle_tokens, sum(len(n) for n in live if not n.lock_count))
+    _equal("parked tokens", tiers.parked_tokens, sum(len(n) for n in nodes if n.seq < 0))
+    private = sum(lease.private for lease in tiers.leases.values())
+    _equal("private tokens", tiers.private_tokens, private)
+    if tiers.free_cells < 0:
+        raise AssertionError(
+            f"{tiers.live_tokens} live + {private} private tokens in {tiers.store.n_cells} cells"
+        )
+
+
+def _check_node(tiers: TieredTree, node: Node) -> None:
+    where = f"node [{node.start}, {node.stop}) under sequence {node.seq}"
+    is_live, parent = node.seq >= 0, node.parent
+    assert parent is not None
+    if is_live and parent.seq < 0 and parent.parent is not None:
+        raise AssertionError(f"{where}: live under a parked parent")
+    if not is_live and node.blob is None:
+        raise AssertionError(f"{where}: neither live nor parked")
+    if not is_live and node.lock_count:
+        raise AssertionError(f"{where}: parked with {node.lock_count} locks")
+    _equal(f"{where}: live child", node.first_token in parent.live_children, is_live)
+    is_live_leaf = is_live and not node.lock_count and not node.live_children
+    _equal(f"{where}: may be parked", node in tiers.live_leaves, is_live_leaf)
+    is_droppable = node.blob is not None and (is_live or not node.children)
+    _equal(f"{where}: blob may go", node in tiers.host.droppable, is_droppable)
+
+
+def _check_leases(tiers: TieredTree) -> None:
+    locks: Counter[Node] = Counter()
+    for seq, lease in tiers.leases.items():
+        _equal("sequence of a lease", lease.seq, seq)
+        if lease.private < 0 or not lease.node.lock_count:
+            raise AssertionError(
+                f"lease on {seq}: length {lease.length}, committed {lease.committed}, "
+                f"{lease.node.lock_count} locks on its node"
+            )
+        locks.update(lease.node.ancestry())
+    booked = {n: n.lock_count for n in tiers.tree.nodes() if n.lock_count}
+    counted = {n: count for n, count in locks.items() if n.parent is not None}
+    if booked != counted:
+        raise AssertionError(
+            f"{sum(booked.values())} locks on {len(booked)} nodes, but the leases account for "
+            f"{sum(counted.values())} on {len(counted)}"
+        )
+
+
+def _check_sequences(tiers: TieredTree, nodes: list[Node]) -> None:
+    by_sequence: dict[int, list[Node]] = {}
+    for node in nodes:
+        if node.seq >= 0:
+            by_sequence.setdefault(node.seq, []).append(node)
+    for seq, members in by_sequence.items():
+        deepest = max(members, key=lambda node: node.stop)
+        lease = tiers.leases.get(seq)
+        end = lease.node if lease else deepest
+        on_path = set(end.ancestry())
+        if not on_path.issuperset(members):
+            raise AssertionError(f"sequence {seq}: its {len(members)} nodes are not on one path")
+        if lease is None and (deepest.live_children or deepest.lock_count):
+            raise AssertionError(f"sequence {seq}: held by no lease, and not needed at its end")
+        _equal(f"nodes of sequence {seq}", tiers.ids.node_count(seq), len(members))
+    used = by_sequence.keys() | tiers.leases.keys()
+    _equal("sequences in use", tiers.ids.n_used, len(used))
+    _equal("sequences, free + used", tiers.ids.n_free + len(used), tiers.store.n_seqs - 1)

@@ -1,0 +1,40 @@
+"""A sequence of the KV store on loan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .tree import Node
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A sequence on loan, with the cached prefix it began with.
+
+    The holder evaluates tokens at positions `length`, `length + 1`, ... of sequence `seq`, reports
+    them with `RadixCache.extend`, and gives the lease back with `RadixCache.release`. The cache
+    keeps the fields up to date; the holder only reads them.
+
+    Attributes:
+        seq: the sequence id; -1 after release.
+        namespace: where in the tree the tokens belong.
+        node: the end of the committed part.
+        cached_tokens: how long the prefix was that `acquire` found.
+        length: tokens in the sequence: committed and private ones.
+    """
+
+    seq: int
+    namespace: str
+    node: Node
+    cached_tokens: int
+    length: int
+
+    @property
+    def committed(self) -> int:
+        """Leading tokens of the sequence that are in the tree."""
+        return self.node.stop
+
+    @property
+    def private(self) -> int:
+        """Tokens of the sequence that are not in the tree."""
+        return self.length - self.node.stop

@@ -1,0 +1,310 @@
+"""The radix tree with its KV: live in the store, or parked in host memory.
+
+Idle cells slow every decode step and cost little to bring back (about a thousandth of evaluating
+them again), so there are two tiers:
+
+    live    the path down to the node is in the store, under sequence `node.seq`
+    parked  the node's own KV is saved in `node.blob`
+
+    root ─ live ─┬─ live ── live        the oldest leaves of the live part are parked first,
+                 ├─ parked ── parked    the oldest parked leaves are dropped when memory is short
+                 └─ parked
+
+Invariants
+- A live node's parent is live; a node that is neither live nor parked is not in the tree.
+- All nodes live under one sequence lie on one path, and every sequence that spans a live node
+  shares the same cells. So cells in use = live tokens + private tokens of leases, exactly.
+- A sequence that no lease holds ends at an unlocked live node without live children. So sequences
+  in use = leases + idle live leaves, however many turns a conversation has.
+- A locked node is live (but for an instant inside `RadixCache.acquire`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import groupby
+
+from .base import Blob, CacheFull, KVStore
+from .host import HostTier
+from .lease import Lease
+from .lru import LruQueue
+from .sequences import SequenceIds
+from .stats import CacheStats, Counters
+from .tree import Node, RadixTree
+
+
+class TieredTree:
+    """Moves nodes between the tiers and keeps the books. Leases are the business of `RadixCache`.
+
+    Attributes:
+        leases: by sequence id.
+        live_leaves: unlocked live nodes without live children: those that may be parked.
+        live_tokens: tokens of live nodes.
+        idle_tokens: tokens of unlocked live nodes.
+        parked_tokens: tokens of parked nodes.
+        private_tokens: tokens of leases that are not in the tree.
+    """
+
+    def __init__(self, store: KVStore, host_bytes: int, clock: Callable[[], float]) -> None:
+        self.store = store
+        self.tree = RadixTree(clock)
+        self.host = HostTier(host_bytes)
+        self.scratch = store.n_seqs - 1
+        self.ids = SequenceIds(store.n_seqs - 1)
+        self.leases: dict[int, Lease] = {}
+        self.live_leaves = LruQueue()
+        self.live_tokens = self.idle_tokens = self.parked_tokens = self.private_tokens = 0
+        self.counters = Counters()
+
+    @property
+    def free_cells(self) -> int:
+        """Cells of the store that nothing holds."""
+        return self.store.n_cells - self.live_tokens - self.private_tokens
+
+    def lock(self, node: Node) -> None:
+        """As `RadixTree.lock`, for a node that is live."""
+        self.idle_tokens -= self.tree.lock(node)
+        self.requeue(node)
+
+    def unlock(self, node: Node) -> None:
+        """As `RadixTree.unlock`, for a node that is live."""
+        self.idle_tokens += self.tree.unlock(node)
+        self.requeue(node)
+
+    def split(self, node: Node, at: int) -> Node:
+        """As `RadixTree.split`."""
+        upper = self.tree.split(node, at)
+        if upper.seq >= 0:
+            self.ids.add_node(upper.seq)
+        if upper.blob is not None:
+            self.host.attach(upper, upper.blob)
+        self.requeue(upper)
+        return upper
+
+    def requeue(self, node: Node) -> None:
+        """Brings the two eviction queues up to date after a change to `node`."""
+        is_live = node.seq >= 0
+        if is_live and not node.lock_count and not node.live_children:
+            self.live_leaves.add(node)
+        else:
+            self.live_leaves.discard(node)
+        if node.blob is not None and (is_live or not (node.lock_count or node.children)):
+            self.host.droppable.add(node)
+        else:
+            self.host.droppable.discard(node)
+
+    def take_sequence(self, node: Node) -> int:
+        """A leased sequence that holds exactly the path down to `node`, which must be locked."""
+        while True:
+            if node.seq >= 0 and not node.live_children and not self.ids.is_leased(node.seq):
+                self.ids.adopt(node.seq)
+                return node.seq
+            if self.ids.n_free:
+                seq = self.ids.take()
+                if node.seq >= 0:
+                    self.store.copy(node.seq, seq, 0, node.stop)
+                return seq
+            # each unlocked live leaf has a sequence that parking it, or it and its parents, frees
+            if not self.park_oldest():
+                raise CacheFull(f"all {self.ids.n_used} sequences are on loan")
+
+    def settle(self, seq: int, node: Node) -> bool:
+        """Frees `seq` if no lease needs it and other sequences hold all its nodes.
+
+        `node` is the deepest live node under `seq`, or below it. Returns whether `seq` is free now.
+        """
+        if self.ids.is_leased(seq):
+            return False
+        if self.ids.node_count(seq):
+            deepest = next(step for step in node.ancestry() if step.seq == seq)
+            heir = self._other_sequence(deepest)
+            if heir is None:
+                return False
+            for step in deepest.ancestry():
+                if step.seq == seq:
+                    step.seq = heir
+                    self.ids.drop_node(seq)
+                    self.ids.add_node(heir)
+                if not self.ids.node_count(seq):
+                    break
+        self.store.remove(seq, 0, -1)
+        self.ids.free(seq)
+        return True
+
+    def _other_sequence(self, node: Node) -> int | None:
+        """A sequence other than `node.seq` that spans `node`, if its own is needed no longer."""
+        for child in node.live_children.values():
+            return child.seq
+        if node.lock_count:
+            for lease in self.leases.values():
+                if lease.node is node:
+                    return lease.seq
+        return None
+
+    def make_live(self, node: Node, seq: int) -> None:
+        """Notes that the cells of `node` are in the store, under `seq` as its parent's are."""
+        assert node.parent is not None
+        node.seq = seq
+        node.parent.live_children[node.first_token] = node
+        self.ids.add_node(seq)
+        self.live_tokens += len(node)
+        if not node.lock_count:
+            self.idle_tokens += len(node)
+        if node.blob is not None:
+            self.parked_tokens -= len(node)
+        self.requeue(node)
+        self.requeue(node.parent)
+
+    def join(self, lease: Lease, bottom: Node) -> None:
+        """Moves the end of the lease's committed part down to `bottom`, whose tokens it holds.
+
+        Live nodes on the way replace the lease's own cells; the others become live with them.
+        """
+        top, seq = lease.node, lease.seq
+        added = bottom.path()[len(top.path()) :]
+        shared = [node for node in added if node.seq >= 0]
+        superseded = -1  # sequence of an idle leaf that the lease's own sequence now spans
+        if shared:
+            last = shared[-1]
+            self.store.remove(seq, top.stop, last.stop)
+            self.store.copy(last.seq, seq, top.stop, last.stop)
+            superseded = -1 if last.live_children else last.seq
+        for node in added[len(shared) :]:
+            self.make_live(node, seq)
+        self.move(lease, bottom)
+        for node in added:
+            self.requeue(node)
+        if superseded >= 0:
+            self.settle(superseded, bottom)
+
+    def move(self, lease: Lease, node: Node) -> None:
+        """Moves the lease's lock to `node`, which must be live under the lease's path."""
+        self.lock(node)
+        self.unlock(lease.node)
+        lease.node = node
+
+    def retire(self, node: Node) -> None:
+        """Takes an unlocked live leaf out of the store. It is left parked, or empty.
+
+        A node that is not live is left as it is.
+        """
+        if node.seq < 0:
+            return
+        assert node.parent is not None
+        seq, node.seq = node.seq, -1
+        del node.parent.live_children[node.first_token]
+        self.ids.drop_node(seq)
+        self.live_tokens -= len(node)
+        self.idle_tokens -= len(node)
+        if node.blob is not None:
+            self.parked_tokens += len(node)
+        if not self.settle(seq, node.parent):
+            self.store.remove(seq, node.start, -1)
+        self.requeue(node)
+        self.requeue(node.parent)
+
+    def reserve(self, n_cells: int) -> bool:
+        """See `RadixCache.reserve`."""
+        if n_cells > self.free_cells + self.idle_tokens:
+            return False
+        while self.free_cells < n_cells and self.park_oldest():
+            pass
+        return self.free_cells >= n_cells
+
+    def park_oldest(self) -> bool:
+        """Moves the least recently used live leaf to host memory, or forgets it where that is full.
+
+        False if there is none.
+        """
+        node = self.live_leaves.pop()
+        if node is None:
+            return False
+        if node.blob is None and self.host.admits(len(node)):
+            # without memory for it the node is forgotten; evaluating it again is always correct
+            with suppress(MemoryError):
+                self.host.attach(node, self._save(node))
+        self.retire(node)
+        if node.blob is not None:
+            self.counters.parked_tokens += len(node)
+        else:
+            for step in reversed(list(node.subtree())):
+                self.drop(step)
+        self._enforce_host_budget()
+        return True
+
+    def _save(self, node: Node) -> Blob:
+        # an unlocked live leaf is all that its sequence holds, but for the path above it
+        if node.start == 0:
+            return self.store.save(node.seq, 0, node.stop)
+        self.store.copy(node.seq, self.scratch, node.start, node.stop)
+        try:
+            return self.store.save(self.scratch, node.start, node.stop)
+        finally:
+            self.store.remove(self.scratch, 0, -1)
+
+    def restore(self, lease: Lease, parked: list[Node]) -> None:
+        """Loads `parked`, the path below the lease's node, into its sequence as far as they fit."""
+        for blob, group in groupby(parked, key=lambda node: node.blob):
+            nodes = list(group)
+            start, stop = nodes[0].start, nodes[-1].stop
+            if blob is None or not self._load(blob, lease.seq, start, stop):
+                return
+            for node in nodes:
+                self.make_live(node, lease.seq)
+            self.counters.restored_tokens += stop - start
+            self.move(lease, nodes[-1])
+
+    def _load(self, blob: Blob, seq: int, start: int, stop: int) -> bool:
+        """Puts [start, stop) of `blob` into `seq`. False if the whole blob does not fit for now."""
+        if not self.reserve(blob.stop - blob.start):
+            return False
+        try:
+            self.store.load(blob, self.scratch)
+            self.store.copy(self.scratch, seq, start, stop)
+        except CacheFull:
+            return False
+        finally:
+            self.store.remove(self.scratch, 0, -1)
+        return True
+
+    def drop(self, leaf: Node) -> None:
+        """Takes a leaf that is neither locked nor live out of the tree."""
+        parent = leaf.parent
+        assert parent is not None
+        if leaf.blob is not None:
+            self.parked_tokens -= len(leaf)
+            self.host.detach(leaf)
+        self.requeue(leaf)
+        self.tree.remove(leaf)
+        self.requeue(parent)
+        self.counters.evicted_tokens += len(leaf)
+
+    def _enforce_host_budget(self) -> None:
+        while self.host.is_over_budget:
+            node = self.host.droppable.pop()
+            if node is None:
+                return
+            if node.seq >= 0:
+                self.host.detach(node)
+            else:
+                self.drop(node)
+
+    def stats(self) -> CacheStats:
+        """See `RadixCache.stats`."""
+        return CacheStats(
+            live_tokens=self.live_tokens,
+            locked_tokens=self.live_tokens - self.idle_tokens,
+            private_tokens=self.private_tokens,
+            free_cells=self.free_cells,
+            parked_tokens=self.parked_tokens,
+            host_bytes=self.host.n_bytes,
+            nodes=len(self.tree),
+            sequences_used=self.ids.n_used,
+            sequences_free=self.ids.n_free,
+            queried_tokens_total=self.counters.queried_tokens,
+            hit_tokens_total=self.counters.hit_tokens,
+            parked_tokens_total=self.counters.parked_tokens,
+            restored_tokens_total=self.counters.restored_tokens,
+            evicted_tokens_total=self.counters.evicted_tokens,
+        )

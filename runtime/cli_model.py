@@ -1,0 +1,46 @@
+"""The options that `run`, `batch` and `serve` share: which model, and how to sample."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..lang.base import ModelProvider
+from ..lang.sampling import SamplingParams
+from .failures import usage_errors
+
+
+def model_name(args: argparse.Namespace) -> str:
+    """The name under which `--model` is known: the stem of a GGUF file, else what was given."""
+    if args.model is None:
+        return "smollm2"
+    path = Path(args.model)
+    return path.stem if path.suffix == ".gguf" else str(args.model)
+
+
+@contextmanager
+def models_of(args: argparse.Namespace, provider: ModelProvider | None) -> Iterator[ModelProvider]:
+    """The models of a command: the given ones, or a runtime that ends with the block."""
+    if provider is not None:
+        yield provider
+        return
+    from .model import ModelOptions
+    from .runtime import Runtime
+
+    name = model_name(args)
+    models = {} if args.model in (None, name) else {name: args.model}
+    with Runtime(models, options=ModelOptions(n_ctx=args.n_ctx), default=name) as runtime:
+        yield runtime
+
+
+def sampling_of(args: argparse.Namespace) -> SamplingParams | None:
+    """Sampling defaults, None if no option sets any. Raises UsageError."""
+    given = {
+        name: value
+        for name in ("temperature", "seed")
+        if (value := getattr(args, name)) is not None
+    }
+    with usage_errors():
+        return SamplingParams(**given) if given else None

@@ -1,0 +1,58 @@
+"""`treegram run`: one program, its variables as JSON or its text as it is written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..lang.base import ModelProvider
+from .cli_model import model_name, models_of, sampling_of
+from .failures import UsageError, usage_errors
+from .loading import load_program
+from .parameters import Parameters
+from .variables import variables_json
+
+
+def run(args: argparse.Namespace, provider: ModelProvider | None) -> int:
+    """Runs the command; 0 or an exception."""
+    with usage_errors():
+        program = load_program(args.program)
+        arguments = Parameters(program).from_texts(_texts(args.arg))
+    sampling = sampling_of(args)
+    with models_of(args, provider) as models:
+        model = models.model(model_name(args))
+        if args.text:
+            with program.stream(model=model, sampling=sampling, **arguments) as stream:
+                for delta in stream:
+                    print(delta.text, end="", flush=True)
+            print()
+        else:
+            state = program.run(model=model, sampling=sampling, **arguments)
+            print(json.dumps(variables_json(state), ensure_ascii=False, indent=2))
+    return 0
+
+
+def _texts(given: Sequence[str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--arg: expected NAME=VALUE, got {item!r}")
+        if name in texts:
+            raise UsageError(f"--arg: {name!r} is given twice")
+        texts[name] = _read(name, value)
+    return texts
+
+
+def _read(name: str, value: str) -> str:
+    if value.startswith("@@") or not value.startswith("@"):
+        return value.removeprefix("@") if value.startswith("@@") else value
+    if value == "@-":
+        return sys.stdin.read()
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"--arg {name}: cannot read {value[1:]!r}: {exc}") from exc

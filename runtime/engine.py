@@ -1,0 +1,324 @@
+"""The engine: one thread that owns the decoder and runs all requests in one batch.
+
+    submit ──> inbox ──> waiting ──admit──> running ──plan──> decode ──> logits to each request
+                            ^                  │                              │
+                            └──── preempt ─────┘          finish: commit to the radix cache
+
+Requests and results are plain data; callbacks run in the engine's thread and must be short.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+
+import numpy as np
+
+from ..lang.errors import CancelledError, ContextOverflowError, EngineError
+from ..radix_cache.cache import RadixCache
+from .base import Batch, Decoder, NoSlot
+from .minimum import TrieCount
+from .request import EngineRequest
+from .scheduler import Scheduler, Slice
+from .stats import EngineStats
+
+SWITCH_INTERVAL_S = 5e-5
+
+
+class Engine:
+    """Runs requests on a decoder.
+
+    Args:
+        decoder: the model context; the engine is its only user from now on.
+        max_running: most requests decoded at once; on a CPU the kernels turn slower above 16 to 32.
+        chunk_tokens: most prefill tokens per batch while other requests are decoding.
+        idle_cells: cells that unused prefixes may keep in the context; each slows every decode step.
+        host_bytes: host memory for parked prefixes.
+        measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        *,
+        max_running: int = 16,
+        chunk_tokens: int = 256,
+        idle_cells: int = 1024,
+        host_bytes: int = 2 << 30,
+        measure_minimum: bool = False,
+    ) -> None:
+        self._decoder = decoder
+        self._idle_cells = idle_cells
+        self._host_bytes = host_bytes
+        self.cache = self._new_cache()
+        self._scheduler = Scheduler(
+            self.cache,
+            max_running=max_running,
+            n_batch=decoder.n_batch,
+            chunk_tokens=chunk_tokens,
+        )
+        self._minimum = TrieCount() if measure_minimum else None
+        self._inbox: deque[EngineRequest] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._requests = self._evaluated = self._steps = 0
+        self._prompt = self._cached = self._completion = 0
+        self._decode_seconds = self._step_seconds = 0.0
+
+    def _new_cache(self) -> RadixCache:
+        return RadixCache(self._decoder, host_bytes=self._host_bytes, idle_cells=self._idle_cells)
+
+    # --- any thread ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the thread.
+
+        `llama_decode` gives the GIL up and must win it back: beside one busy Python thread the
+        default switch interval of 5 ms triples a decode step, so it is lowered for the process.
+        """
+        if sys.getswitchinterval() > SWITCH_INTERVAL_S:
+            sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._thread = threading.Thread(target=self._run, name="treegram-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: EngineRequest) -> None:
+        """Queues a request.
+
+        Raises:
+            ContextOverflowError: it would not fit the context even alone.
+            EngineError: the engine is closed.
+        """
+        if len(request.tokens) + 1 > self._decoder.n_cells:
+            raise ContextOverflowError(len(request.tokens) + 1, self._decoder.n_cells)
+        with self._wake:
+            if self._closing:
+                raise EngineError("the engine is closed; load the model again")
+            self._inbox.append(request)
+            self._wake.notify()
+
+    def cancel(self, request: EngineRequest) -> None:
+        """Asks the engine to drop a request; it ends with CancelledError and frees its cells."""
+        request.is_cancelled = True
+        with self._wake:
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Stops the thread; whatever is running fails with EngineError. Idempotent."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def stats(self) -> EngineStats:
+        """The counters now; from any thread, exact only while the engine is idle."""
+        return EngineStats(
+            requests=self._requests,
+            running=len(self._scheduler.running),
+            waiting=len(self._scheduler.waiting) + len(self._inbox),
+            evaluated_tokens=self._evaluated,
+            minimum_tokens=self._minimum.tokens if self._minimum else None,
+            prompt_tokens=self._prompt,
+            cached_tokens=self._cached,
+            completion_tokens=self._completion,
+            steps=self._steps,
+            decode_seconds=self._decode_seconds,
+            step_seconds=self._step_seconds,
+            preempted=self._scheduler.preempted,
+            cache=self.cache.stats(),
+        )
+
+    # --- the engine's thread ---------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._closing or self._inbox or self._has_work()):
+                    self._wake.wait()
+                if self._closing:
+                    break
+            try:
+                self.step()
+            except Exception as error:  # a bug of ours must reach the callers, not hang them
+                self._fail_all(EngineError(f"the engine failed: {error!r}"), error)
+        self._fail_all(EngineError("the engine was closed while this request was running"), None)
+
+    def _has_work(self) -> bool:
+        return bool(self._scheduler.running or self._scheduler.waiting)
+
+    def step(self) -> None:
+        """Takes in new requests and runs one batch."""
+        began = time.perf_counter()
+        scheduler = self._scheduler
+        self._take_inbox()
+        self._drop_cancelled()
+        for request in scheduler.admit():
+            self._count_admitted(request)
+        if not scheduler.running:
+            self._refuse_first_waiting()
+            return
+        batch, slices = scheduler.plan()
+        if not slices:
+            self._cut_short(scheduler.running[0])
+            return
+        if self._decode(batch, slices):
+            for piece in slices:
+                self._deliver(piece)
+            self.cache.trim_idle()
+        self._step_seconds += time.perf_counter() - began
+
+    def _take_inbox(self) -> None:
+        while self._inbox:
+            request = self._inbox.popleft()
+            request.prompt_tokens = len(request.tokens)
+            if request.generation is not None:
+                try:
+                    request.tokens.extend(request.generation.start())
+                except Exception as error:
+                    self._end(request, error)
+                    continue
+                if request.is_finished:
+                    self._end(request, None)
+                    continue
+                if len(request.tokens) >= self._decoder.n_cells:
+                    request.generation.cut_short()
+                    self._end(request, None)
+                    continue
+                request.limit = len(request.tokens) - 1
+            request.prefill = np.array(request.tokens, np.int32)
+            request.prefill_tokens = len(request.tokens)
+            self._scheduler.waiting.append(request)
+
+    def _drop_cancelled(self) -> None:
+        scheduler = self._scheduler
+        for request in [r for r in scheduler.waiting if r.is_cancelled]:
+            scheduler.waiting.remove(request)
+            self._end(request, CancelledError("the request was cancelled"))
+        for request in [r for r in scheduler.running if r.is_cancelled]:
+            scheduler.retire(request, keep=True)
+            self._end(request, CancelledError("the request was cancelled"))
+
+    def _count_admitted(self, request: EngineRequest) -> None:
+        if request.was_admitted:
+            return
+        request.was_admitted = True
+        assert request.lease is not None
+        request.cached_tokens = min(request.lease.cached_tokens, request.prompt_tokens)
+        self._prompt += request.prompt_tokens
+        self._cached += request.cached_tokens
+        if self._minimum is not None:
+            # positions from `limit` on must be evaluated for their logits, whoever has their KV
+            self._minimum.add(
+                request.tokens, request.namespace, is_request=request.generation is not None
+            )
+
+    def _refuse_first_waiting(self) -> None:
+        """Nothing runs, and the first in the queue still found no room: it never will."""
+        if self._scheduler.waiting:
+            request = self._scheduler.waiting.popleft()
+            needed = len(request.tokens) + 1
+            self._end(request, ContextOverflowError(needed, self._decoder.n_cells))
+
+    def _cut_short(self, request: EngineRequest) -> None:
+        """The only running request fills the whole context."""
+        self._scheduler.retire(request, keep=True)
+        if request.generation is None:
+            self._end(request, ContextOverflowError(len(request.tokens) + 1, self._decoder.n_cells))
+            return
+        request.generation.cut_short()
+        self._end(request, None)
+
+    def _decode(self, batch: Batch, slices: list[Slice]) -> bool:
+        """One forward pass; False if it did not happen."""
+        began = time.perf_counter()
+        try:
+            self._decoder.decode(batch)
+        except NoSlot:
+            # our count of free cells and llama.cpp's disagree: give cells back and plan again
+            if len(self._scheduler.running) > 1:
+                self._scheduler.preempt(self._scheduler.running[-1])
+            else:
+                self._cut_short(self._scheduler.running[0])
+            return False
+        except EngineError as error:
+            self._recover(slices, error)
+            return False
+        finally:
+            self._decode_seconds += time.perf_counter() - began
+        self._steps += 1
+        self._evaluated += len(batch.tokens)
+        for piece in slices:
+            lease = piece.request.lease
+            assert lease is not None
+            self.cache.extend(lease, piece.stop - piece.start)
+        return True
+
+    def _deliver(self, piece: Slice) -> None:
+        """Hands one request its logits; commits its prefill; ends it if it is finished."""
+        request = piece.request
+        scheduler = self._scheduler
+        try:
+            if request.generation is None:
+                self._score(request, piece)
+            elif piece.stop == len(request.tokens):
+                logits = self._decoder.logits(piece.at + piece.stop - piece.start - 1)
+                request.tokens.extend(request.generation.take(logits))
+        except Exception as error:
+            scheduler.retire(request, keep=True)
+            self._end(request, error)
+            return
+        if request.is_finished:
+            scheduler.retire(request, keep=True)
+            if self._minimum is not None:
+                # the last tokens were never evaluated: nothing came after them
+                self._minimum.add(request.tokens[: piece.stop], request.namespace)
+            self._end(request, None)
+        elif piece.start < request.prefill_tokens:
+            assert request.lease is not None
+            self.cache.commit(request.lease, request.tokens[: piece.stop])
+
+    def _score(self, request: EngineRequest, piece: Slice) -> None:
+        if request.on_logits is None:
+            return
+        for position in range(max(piece.start, request.limit), piece.stop):
+            request.on_logits(position, self._decoder.logits(piece.at + position - piece.start))
+
+    def _end(self, request: EngineRequest, error: BaseException | None) -> None:
+        self._requests += 1
+        if request.generation is not None:
+            self._completion += len(request.generation.tokens)
+        request.on_done(request, error)
+
+    def _recover(self, slices: list[Slice], error: EngineError) -> None:
+        """After a fatal decode: fails the requests of that batch, requeues the rest, starts afresh."""
+        failed = {id(piece.request) for piece in slices}
+        running, self._scheduler.running = self._scheduler.running, []
+        self._decoder.clear()
+        self.cache = self._new_cache()
+        self._scheduler.cache = self.cache
+        for request in reversed(running):
+            request.lease = None
+            if id(request) in failed:
+                self._end(request, error)
+            else:
+                if request.generation is not None:
+                    request.limit = len(request.tokens) - 1
+                self._scheduler.waiting.appendleft(request)
+
+    def _fail_all(self, error: EngineError, cause: BaseException | None) -> None:
+        error.__cause__ = cause
+        with self._wake:
+            inbox, self._inbox = list(self._inbox), deque()
+        requests = [*self._scheduler.running, *self._scheduler.waiting, *inbox]
+        self._scheduler.running.clear()
+        self._scheduler.waiting.clear()
+        for request in requests:
+            request.lease = None
+            self._end(request, error)
+        if not self._closing:
+            self._decoder.clear()
+            self.cache = self._new_cache()
+            self._scheduler.cache = self.cache

@@ -1,0 +1,186 @@
+"""One request's generation: draws tokens, follows the constraint, ends at stops and limits.
+
+Knows nothing of the KV cache or of other requests: the engine hands it logits and appends the
+tokens it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..lang.base import (
+    FinishReason,
+    GenRequest,
+    GenResult,
+    Generated,
+    Span,
+    Text,
+    TokenLogprob,
+    Usage,
+)
+from .base import Logits, Matcher, Vocabulary
+from .sampler import Sampler
+from .text import TextStream
+
+
+class Generation:
+    """State of one `GenRequest` between its first and last token.
+
+    Args:
+        request: what to generate.
+        vocabulary: pieces and end-of-generation tokens of the model.
+        matcher: the constraint (and healing prefix), or None.
+        prompt: token ids before the generation, for the repetition penalty.
+        prefix: text backed up by token healing: the first tokens spell it again, the result omits it.
+        on_text: receives text deltas.
+    """
+
+    def __init__(
+        self,
+        request: GenRequest,
+        vocabulary: Vocabulary,
+        matcher: Matcher | None = None,
+        prompt: Sequence[int] = (),
+        prefix: str = "",
+        on_text: Callable[[str], None] | None = None,
+    ) -> None:
+        self._request = request
+        self._vocabulary = vocabulary
+        self._matcher = matcher
+        self._sampler = Sampler(request.params, prompt)
+        self._stream = TextStream(request.stop)
+        self._ends = vocabulary.eog | frozenset(request.stop_token_ids)
+        self._prefix = prefix
+        self._skip_bytes = len(prefix.encode())
+        self._on_text = on_text
+        self._logprobs: list[TokenLogprob] | None = None
+        if request.params.logprobs is not None:
+            self._logprobs = []
+        self.tokens: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self.stop_token: int | None = None
+
+    def start(self) -> list[int]:
+        """Tokens that are forced before anything was drawn. May already finish the generation."""
+        if self._request.max_tokens == 0:
+            self._finish("length")
+            return []
+        return self._forced()
+
+    def take(self, logits: Logits) -> list[int]:
+        """Draws from float32[n_vocab] logits; returns the drawn token and those forced after it.
+
+        Empty when the generation ended on an end token. Sets `finish_reason` when it ended.
+        """
+        draw = self._sampler.draw(logits, self._matcher, self._banned())
+        token = draw.token
+        if token in self._ends:
+            self.stop_token = token
+            self._finish("stop")
+            return []
+        if self._matcher is not None:
+            self._matcher.advance(token)
+        if self._logprobs is not None:
+            pieces = self._vocabulary.pieces
+            top = tuple((t, pieces[t], p) for t, p in draw.top)
+            self._logprobs.append(TokenLogprob(token, pieces[token], draw.logprob, top))
+        new = self._append([token])
+        return new if self.finish_reason is not None else new + self._forced()
+
+    def _forced(self) -> list[int]:
+        if self._matcher is None:
+            return []
+        forced = self._matcher.forced()
+        if self._logprobs is not None:
+            pieces = self._vocabulary.pieces
+            self._logprobs.extend(TokenLogprob(t, pieces[t], 0.0) for t in forced)
+        new = self._append(forced)
+        if self.finish_reason is None and self._matcher.is_done:
+            self._finish("constraint")
+        return new
+
+    def _append(self, tokens: Sequence[int]) -> list[int]:
+        """Takes tokens until a stop string or max_tokens ends the generation; returns those taken."""
+        new: list[int] = []
+        for token in tokens:
+            new.append(token)
+            self.tokens.append(token)
+            self._sampler.saw(token)
+            self._push(self._vocabulary.pieces[token])
+            if self._stream.stop_matched is not None:
+                self._finish("stop")
+                break
+            if len(self.tokens) >= self._request.max_tokens:
+                whole = len(new) == len(tokens) and self._matcher and self._matcher.is_done
+                self._finish("constraint" if whole else "length")
+                break
+        return new
+
+    def _push(self, piece: bytes) -> None:
+        if self._skip_bytes:
+            skipped = min(self._skip_bytes, len(piece))
+            self._skip_bytes -= skipped
+            piece = piece[skipped:]
+        self._emit(self._stream.push(piece))
+
+    def _banned(self) -> Sequence[int]:
+        request = self._request
+        if request.ignore_eos:
+            return tuple(self._vocabulary.eog)
+        if len(self.tokens) < request.min_tokens:
+            return tuple(self._ends)
+        return ()
+
+    def _finish(self, reason: FinishReason) -> None:
+        self._emit(self._stream.finish())
+        if self._stream.stop_matched is not None:
+            reason = "stop"
+        self.finish_reason = reason
+
+    def _emit(self, text: str) -> None:
+        if text and self._on_text is not None:
+            self._on_text(text)
+
+    def cut_short(self) -> None:
+        """Ends the generation with `finish_reason` "length": the context is full."""
+        self._finish("length")
+
+    def result(self, prompt_tokens: int, cached_tokens: int) -> GenResult:
+        """The finished generation."""
+        text = self._stream.text
+        logprobs = None if self._logprobs is None else tuple(self._logprobs)
+        return GenResult(
+            text=text,
+            spans=self._spans(text),
+            finish_reason=self.finish_reason or "length",
+            usage=Usage(prompt_tokens, cached_tokens, len(self.tokens)),
+            stop_matched=self._stream.stop_matched or self.stop_token,
+            logprobs=logprobs,
+        )
+
+    def _spans(self, text: str) -> tuple[Span, ...]:
+        """The text as the tokens that were generated, as far as whole tokens spell it."""
+        wanted = (self._prefix + text).encode()
+        size = 0
+        kept: list[int] = []
+        for token in self.tokens:
+            piece = self._vocabulary.pieces[token]
+            if wanted[size : size + len(piece)] != piece:
+                break
+            size += len(piece)
+            kept.append(token)
+        while True:
+            spelled = wanted[:size]
+            try:
+                head = spelled.decode()
+            except UnicodeDecodeError:  # the cut fell inside a character
+                size -= len(self._vocabulary.pieces[kept.pop()])
+                continue
+            break
+        if len(head) < len(self._prefix):
+            return (Text(text),) if text else ()
+        tail = text[len(head) - len(self._prefix) :]
+        spans: tuple[Span, ...] = ()
+        if kept:
+            spans = (Generated(head[len(self._prefix) :], tuple(kept), self._prefix),)
+        return (*spans, Text(tail)) if tail else spans

@@ -1,0 +1,230 @@
+"""Every call to llama.cpp's model side: weights, vocabulary, tokeniser, metadata, quantiser.
+
+llama-cpp-python's low-level API moves with every release, so the calls live in this file and in
+`llama_context.py` only, and the version is checked once at import. The calls are llama.cpp's own
+(`include/llama.h`); anything of them that can abort the process is checked here first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+# libgomp's threads spin 300,000 times at each barrier: beside one busy process a two-thread decode
+# step then takes seconds. Set before libgomp loads; a value of the user's own stands.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+import llama_cpp.llama_cpp as ll  # noqa: E402  (the environment must be set first)
+
+from ..lang.errors import ModelError  # noqa: E402
+from .base import Vocabulary  # noqa: E402
+
+TESTED = ("0.3.36",)
+_WORD_START_TYPES = (ll.LLAMA_VOCAB_TYPE_SPM, ll.LLAMA_VOCAB_TYPE_UGM)
+_NEEDED = (
+    "llama_memory_seq_cp",
+    "llama_state_seq_get_data",
+    "llama_state_seq_set_data",
+    "llama_sampler_init_grammar",
+    "llama_model_chat_template",
+)
+
+
+def check_binding() -> None:
+    """Raises ModelError if llama-cpp-python is not a release that treegram was tested with."""
+    found = version("llama-cpp-python")
+    missing = [name for name in _NEEDED if not hasattr(ll, name)]
+    if missing or found.rsplit(".", 1)[0] != TESTED[-1].rsplit(".", 1)[0]:
+        raise ModelError(
+            f"llama-cpp-python {found} is installed and treegram was tested with "
+            f"{', '.join(TESTED)}{f'; it lacks {missing}' if missing else ''}. "
+            f"Run: pip install llama-cpp-python=={TESTED[-1]}"
+        )
+
+
+check_binding()
+
+
+class _LogTail:
+    """Keeps llama.cpp's last error lines, so that a failed call can say why; prints nothing."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.callback = ll.llama_log_callback(self._write)
+        ll.llama_log_set(self.callback, ctypes.c_void_p(0))
+
+    def _write(self, level: int, text: bytes, _: ctypes.c_void_p) -> None:
+        if level in (3, 4):  # GGML_LOG_LEVEL_WARN, _ERROR (ggml.h)
+            self.lines.append(text.decode("utf-8", "replace").strip())
+            del self.lines[:-8]
+
+    def take(self) -> str:
+        text = "; ".join(line for line in self.lines if line)
+        self.lines.clear()
+        return text or "llama.cpp gave no reason"
+
+
+log_tail = _LogTail()
+
+
+class LlamaModel:
+    """A GGUF's weights and vocabulary. Implements `runtime.base.Tokenizer`.
+
+    The file must have passed `gguf_check.check_gguf`: llama.cpp can abort the process on a damaged one.
+
+    Args:
+        path: the GGUF file.
+        n_gpu_layers: layers to offload, -1 for all; ignored by a CPU build.
+        vocab_only: load no weights (tokenising and grammars only).
+
+    Raises:
+        ModelError: llama.cpp refused the file, or the architecture is not supported.
+    """
+
+    def __init__(self, path: Path, *, n_gpu_layers: int = -1, vocab_only: bool = False) -> None:
+        ll.llama_backend_init()
+        params = ll.llama_model_default_params()
+        params.n_gpu_layers = n_gpu_layers
+        params.vocab_only = vocab_only
+        self.path = path
+        handle: Any = ll.llama_model_load_from_file(str(path).encode(), params)
+        if not handle:
+            raise ModelError(f"{path}: llama.cpp cannot load it: {log_tail.take()}")
+        self.handle = handle
+        self._finalizer = weakref.finalize(self, ll.llama_model_free, handle)
+        self.vocab: Any = ll.llama_model_get_vocab(handle)
+        self._word_start = ll.llama_vocab_type(self.vocab) in _WORD_START_TYPES
+        self._vocabulary: Vocabulary | None = None
+
+    def close(self) -> None:
+        """Frees the weights. Idempotent; every context of the model must be closed before."""
+        self._finalizer()
+
+    @property
+    def n_vocab(self) -> int:
+        return int(ll.llama_vocab_n_tokens(self.vocab))
+
+    @property
+    def n_ctx_train(self) -> int:
+        return int(ll.llama_model_n_ctx_train(self.handle))
+
+    @property
+    def description(self) -> str:
+        return self._string(lambda buf, n: int(ll.llama_model_desc(self.handle, buf, n)))
+
+    @property
+    def chat_template(self) -> str | None:
+        """The GGUF's own chat template (Jinja source), or None."""
+        source: bytes | None = ll.llama_model_chat_template(self.handle, None)
+        return source.decode("utf-8") if source else None
+
+    @property
+    def unsupported(self) -> str | None:
+        """Why this model's KV cannot be shared token by token, or None if it can."""
+        if ll.llama_model_is_recurrent(self.handle) or ll.llama_model_is_hybrid(self.handle):
+            return "its memory is recurrent, which cannot be cut at any token"
+        if ll.llama_model_has_encoder(self.handle) or not ll.llama_model_has_decoder(self.handle):
+            return "it is not a decoder-only text model"
+        if ll.llama_model_is_diffusion(self.handle):
+            return "it is a diffusion model"
+        return None
+
+    def metadata(self, key: str) -> str | None:
+        """A GGUF metadata value as text, or None."""
+        if ll.llama_model_meta_val_str(self.handle, key.encode(), None, 0) < 0:
+            return None
+        return self._string(
+            lambda buf, n: int(ll.llama_model_meta_val_str(self.handle, key.encode(), buf, n))
+        )
+
+    @staticmethod
+    def _string(call: Callable[[Any, int], int]) -> str:
+        size = 256
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            needed = call(buffer, size)
+            if needed < size:
+                return buffer.value.decode("utf-8", "replace")
+            size = needed + 1
+
+    # --- tokenizer -------------------------------------------------------------------------
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """All pieces as bytes; read from llama.cpp once."""
+        if self._vocabulary is None:
+            ids = range(self.n_vocab)
+            buffer = ctypes.create_string_buffer(64)
+            self._vocabulary = Vocabulary(
+                tuple(self._piece(i, buffer, special=False) for i in ids),
+                frozenset(i for i in ids if ll.llama_vocab_is_eog(self.vocab, i)),
+            )
+        return self._vocabulary
+
+    def control_text(self, token: int) -> str:
+        """How a control token is spelled in a template; "" for the id -1 (no such token)."""
+        if token < 0:
+            return ""
+        buffer = ctypes.create_string_buffer(64)
+        return self._piece(token, buffer, special=True).decode("utf-8", "replace")
+
+    @property
+    def bos(self) -> int:
+        return int(ll.llama_vocab_bos(self.vocab))
+
+    @property
+    def eos(self) -> int:
+        return int(ll.llama_vocab_eos(self.vocab))
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether a prompt of this model starts with the BOS token."""
+        return bool(ll.llama_vocab_get_add_bos(self.vocab))
+
+    def _piece(self, token: int, buffer: Any, *, special: bool) -> bytes:
+        size = ll.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
+        if size < 0:  # llama-cpp-python's own helper stops at 32 bytes; some pieces are longer
+            buffer = ctypes.create_string_buffer(-size)
+            size = ll.llama_token_to_piece(self.vocab, token, buffer, -size, 0, special)
+        return bytes(buffer.raw[:size])
+
+    def encode(self, text: str, *, special: bool = False, start: bool = False) -> list[int]:
+        """See `Tokenizer.encode`. BOS is never added here."""
+        if not text:
+            return []
+        data = text.encode("utf-8", "replace")
+        if start or not self._word_start:
+            return self._tokenize(data, special)
+        # SentencePiece puts a word-start space before every text; behind a newline it cannot
+        lead = self._tokenize(b"\n", False)
+        whole = self._tokenize(b"\n" + data, special)
+        return whole[len(lead) :] if whole[: len(lead)] == lead else self._tokenize(data, special)
+
+    def _tokenize(self, data: bytes, special: bool) -> list[int]:
+        size = len(data) + 8
+        while True:
+            out = (ll.llama_token * size)()
+            n = int(ll.llama_tokenize(self.vocab, data, len(data), out, size, False, special))
+            if n >= 0:
+                return list(out[:n])
+            size = -n
+
+
+def dequantize(source: Path, target: Path) -> None:
+    """Writes `source` with F32 weights to `target` (llama.cpp's own quantiser).
+
+    Cache correctness is provable in F32 only: with quantised weights the order of cells alone
+    moves logits by 0.5.
+    """
+    params = ll.llama_model_quantize_default_params()
+    params.ftype = ll.LLAMA_FTYPE_ALL_F32
+    params.allow_requantize = True
+    part = target.with_suffix(".part")
+    if ll.llama_model_quantize(str(source).encode(), str(part).encode(), ctypes.byref(params)):
+        raise ModelError(f"{source}: cannot be rewritten in F32: {log_tail.take()}")
+    part.rename(target)

@@ -1,0 +1,279 @@
+"""A loaded model as a `Backend`: prompts to tokens, constraints to matchers, requests to the engine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..lang.base import (
+    GenRequest,
+    Generated,
+    Handle,
+    Message,
+    Prompt,
+    Request,
+    SelectRequest,
+    SelectResult,
+    Usage,
+)
+from ..lang.errors import ModelError, ParameterError
+from .base import Matcher, MatcherFactory
+from .engine import Engine
+from .generation import Generation
+from .gguf_check import check_gguf
+from .handle import RequestHandle
+from .healing import HealingFactory
+from .llama import LlamaModel
+from .llama_context import LlamaContext
+from .llama_grammar import LlamaGrammarFactory
+from .matcher import GrammarMatcherFactory
+from .prompt import TokenPrompt, tokenize
+from .request import EngineRequest
+from .select import Scoring, TokenTrie, rank
+from .spelling import Speller
+from .stats import EngineStats
+from .template import ChatTemplate
+from .token_trie import TokenTrie as VocabularyTrie
+
+CONSTRAINTS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How a model is loaded.
+
+    Attributes:
+        n_ctx: KV cells, shared by all running requests (tokens).
+        n_threads: CPU threads of llama.cpp; None takes the machine's cores, at most 8.
+        n_gpu_layers: layers on an accelerator, -1 for all; a CPU build ignores it.
+        max_running: most requests decoded in one batch.
+        chunk_tokens: most prefill tokens per batch while other requests decode.
+        idle_cells: cells that unused prefixes may keep in the context.
+        host_bytes: host memory for parked prefixes.
+        exact: F32 KV and no flash attention: reproducible to 1e-4 of a logit with F32 weights.
+        measure_minimum: count the trie of all requests, for reports.
+    """
+
+    n_ctx: int = 8192
+    n_threads: int | None = None
+    n_gpu_layers: int = -1
+    max_running: int = 16
+    chunk_tokens: int = 256
+    idle_cells: int = 1024
+    host_bytes: int = 2 << 30
+    exact: bool = False
+    measure_minimum: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("n_ctx", "max_running", "chunk_tokens"):
+            if getattr(self, name) < 1:
+                raise ParameterError(name, f"expected 1 or more, got {getattr(self, name)}")
+        if self.max_running > 128:
+            raise ParameterError("max_running", f"expected at most 128, got {self.max_running}")
+        if self.n_threads is not None and self.n_threads < 1:
+            raise ParameterError("n_threads", f"expected None or 1 or more, got {self.n_threads}")
+
+
+class Model:
+    """One GGUF, its engine and its cache. Thread-safe.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of an architecture that is not supported.
+    """
+
+    def __init__(self, name: str, path: Path, options: ModelOptions | None = None) -> None:
+        options = options or ModelOptions()
+        check_gguf(path)
+        self.name = name
+        self._llama = LlamaModel(path, n_gpu_layers=options.n_gpu_layers)
+        reason = self._llama.unsupported
+        if reason is not None:
+            self._llama.close()
+            raise ModelError(f"{path}: not supported: {reason}")
+        self._context = LlamaContext(
+            self._llama,
+            n_ctx=options.n_ctx,
+            n_threads=options.n_threads or _default_threads(),
+            exact=options.exact,
+        )
+        self.n_ctx = self._context.n_cells
+        vocabulary = self._llama.vocabulary
+        self._trie = VocabularyTrie(vocabulary)
+        self._healing = HealingFactory(vocabulary, Speller(self._llama, self._trie), self._trie)
+        self._constraints: OrderedDict[tuple[str, str], MatcherFactory] = OrderedDict()
+        self._lock = threading.Lock()
+        source = self._llama.chat_template
+        self._template = (
+            ChatTemplate(
+                source,
+                self._llama.control_text(self._llama.bos),
+                self._llama.control_text(self._llama.eos),
+            )
+            if source
+            else None
+        )
+        self._bos = self._llama.bos if self._llama.adds_bos else None
+        self._engine = Engine(
+            self._context,
+            max_running=options.max_running,
+            chunk_tokens=options.chunk_tokens,
+            idle_cells=options.idle_cells,
+            host_bytes=options.host_bytes,
+            measure_minimum=options.measure_minimum,
+        )
+        self._engine.start()
+
+    @property
+    def tokenizer(self) -> LlamaModel:
+        """Token ids of a text, pieces and control tokens."""
+        return self._llama
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` as user text."""
+        return len(self._llama.encode(text, start=True))
+
+    def stats(self) -> EngineStats:
+        """What the engine and its cache did so far."""
+        return self._engine.stats()
+
+    def close(self) -> None:
+        """Stops the engine and frees the model; running requests fail. Idempotent."""
+        self._engine.close()
+        self._context.close()
+        self._llama.close()
+
+    # --- Backend ---------------------------------------------------------------------------
+
+    def render_chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
+        """See `Backend.render_chat`. Raises ModelError if the GGUF has no chat template."""
+        if self._template is None:
+            raise ModelError(
+                f"{self.name}: this GGUF has no chat template, so roles cannot be rendered; "
+                "write the prompt as plain text, or use an instruction-tuned model"
+            )
+        return self._template.render(messages, add_generation_prompt)
+
+    def submit(self, request: Request, on_text: Callable[[str], None] | None = None) -> Handle:
+        """See `Backend.submit`.
+
+        Raises:
+            ContextOverflowError: the prompt does not fit the context even alone.
+            ConstraintError: the grammar cannot be executed.
+        """
+        if isinstance(request, SelectRequest):
+            return self._submit_select(request, on_text)
+        return self._submit_gen(request, on_text)
+
+    def _submit_gen(self, request: GenRequest, on_text: Callable[[str], None] | None) -> Handle:
+        for token in (*request.params.logit_bias, *request.stop_token_ids):
+            if not 0 <= token < self._llama.n_vocab:
+                raise ParameterError(
+                    "logit_bias" if token in request.params.logit_bias else "stop_token_ids",
+                    f"token id {token} is not in the vocabulary (0 to {self._llama.n_vocab - 1})",
+                )
+        prompt = self._tokenize(request.prompt, heal=request.heal)
+        matcher = self._matcher(request, prompt.prefix)
+        generation = Generation(
+            request, self._llama.vocabulary, matcher, prompt.tokens, prompt.prefix, on_text
+        )
+
+        def done(ended: EngineRequest, error: BaseException | None) -> None:
+            if error is not None:
+                handle.fail(error)
+            else:
+                handle.finish(generation.result(ended.prompt_tokens, ended.cached_tokens))
+
+        engine_request = EngineRequest(
+            tokens=prompt.tokens,
+            limit=len(prompt.tokens) - 1,
+            on_done=done,
+            generation=generation,
+            namespace=request.namespace,
+        )
+        handle = RequestHandle(lambda: self._engine.cancel(engine_request))
+        self._engine.submit(engine_request)
+        return handle
+
+    def _submit_select(
+        self, request: SelectRequest, on_text: Callable[[str], None] | None
+    ) -> Handle:
+        prompt = self._tokenize(request.prompt, heal=True)
+        encoded = [self._llama.encode(prompt.prefix + c) for c in request.choices]
+        ends = sorted(self._llama.vocabulary.eog)
+        trie = TokenTrie(encoded, ends)
+        jobs = [(prompt.tokens, trie)]
+        if request.method == "unconditional":
+            # the likelihood without the prompt: behind the token that starts every text
+            start = self._llama.bos if self._llama.bos >= 0 else ends[0]
+            jobs.append(([start], TokenTrie(encoded, ends)))
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                handle.fail(error)
+                return
+            tries = [trie for _, trie in jobs]
+            index, scores = rank(request, tries, skip=_respelled(encoded, prompt, self._llama))
+            choice = request.choices[index]
+            usage = Usage(
+                len(prompt.tokens), scoring.requests[0].cached_tokens, len(encoded[index])
+            )
+            span = Generated(choice, tuple(encoded[index]), prompt.prefix)
+            if on_text is not None:
+                on_text(choice)
+            handle.finish(SelectResult(choice, (span,), index, scores, usage))
+
+        scoring = Scoring(self._engine, jobs, done, request.namespace)
+        handle = RequestHandle(scoring.cancel)
+        scoring.submit()
+        return handle
+
+    def _tokenize(self, prompt: Prompt, *, heal: bool) -> TokenPrompt:
+        found = tokenize(prompt, self._llama, bos=self._bos, heal=heal)
+        if not found.tokens:  # an empty prompt: something must be evaluated to give logits
+            start = self._llama.bos if self._llama.bos >= 0 else self._llama.eos
+            found.tokens.append(start)
+        return found
+
+    def _matcher(self, request: GenRequest, prefix: str) -> Matcher | None:
+        if request.grammar is None:
+            if not prefix:
+                return None
+            return self._healing.start(prefix.encode(), request.canonical)
+        key = (request.engine, request.grammar.key)
+        with self._lock:
+            factory = self._constraints.get(key)
+            if factory is None:
+                factory = self._factory(request)
+                self._constraints[key] = factory
+                if len(self._constraints) > CONSTRAINTS_KEPT:
+                    self._constraints.popitem(last=False)
+            self._constraints.move_to_end(key)
+        return factory.start(prefix.encode(), request.canonical)
+
+    def _factory(self, request: GenRequest) -> MatcherFactory:
+        assert request.grammar is not None
+        if request.engine == "llama.cpp":
+            return LlamaGrammarFactory(request.grammar, self._llama)
+        return GrammarMatcherFactory(
+            request.grammar, self._llama.vocabulary, self._llama, self._trie
+        )
+
+
+def _respelled(choices: Sequence[Sequence[int]], prompt: TokenPrompt, tokenizer: LlamaModel) -> int:
+    """Leading tokens that all choices share because healing made each respell the prompt's end."""
+    size = 0
+    for n, tokens in enumerate(zip(*choices, strict=False)):
+        size += len(tokenizer.vocabulary.pieces[tokens[0]])
+        if len(set(tokens)) > 1 or size > len(prompt.prefix.encode()):
+            return n
+    return 0
+
+
+def _default_threads() -> int:
+    return min(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8
+    )

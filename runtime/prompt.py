@@ -1,0 +1,85 @@
+"""From prompt spans to token ids: who may spell control tokens, and where healing backs up.
+
+Template text is tokenised with control tokens parsed, user text without, generated text is the
+tokens that were sampled. Neighbouring texts of one kind are joined first: tokenising piecewise
+disagrees with the whole at most cuts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..lang.base import Generated, Prompt, Span, Text
+from .base import Tokenizer
+
+HEAL_TOKENS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """Token ids, and the text behind them that token healing gave back (the first tokens respell it)."""
+
+    tokens: list[int]
+    prefix: str = ""
+
+
+def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: bool) -> TokenPrompt:
+    """Token ids of a prompt.
+
+    Args:
+        bos: the token a prompt of this model starts with, or None. Not doubled where the template
+            already writes it; added alone where the prompt is empty.
+        heal: back up the last token of trailing user text, so that the model may choose a longer
+            one across the boundary. Never across template or generated text.
+    """
+    spans = _joined(prompt)
+    tokens: list[int] = []
+    prefix = ""
+    for i, span in enumerate(spans):
+        if isinstance(span, Generated):
+            tokens.extend(span.tokens)
+            continue
+        ids = tokenizer.encode(span.text, special=span.template, start=not tokens)
+        if heal and i == len(spans) - 1 and not span.template:
+            ids, prefix = _healed(span.text, ids, tokenizer, start=not tokens)
+        tokens.extend(ids)
+    if bos is not None and tokens[:1] != [bos]:
+        tokens.insert(0, bos)
+    return TokenPrompt(tokens, prefix)
+
+
+def _joined(prompt: Iterable[Span]) -> list[Span]:
+    spans: list[Span] = []
+    for span in prompt:
+        last = spans[-1] if spans else None
+        if isinstance(span, Generated):
+            if span.prefix and isinstance(last, Text) and last.text.endswith(span.prefix):
+                rest = last.text[: len(last.text) - len(span.prefix)]
+                spans[-1:] = [Text(rest, last.template)] if rest else []
+            spans.append(span)
+        elif isinstance(last, Text) and last.template == span.template:
+            spans[-1] = Text(last.text + span.text, span.template)
+        elif span.text:
+            spans.append(span)
+    return spans
+
+
+def _healed(
+    text: str, ids: list[int], tokenizer: Tokenizer, *, start: bool
+) -> tuple[list[int], str]:
+    """Backs up to a cut where the shorter text has exactly the first tokens of the longer."""
+    pieces = tokenizer.vocabulary.pieces
+    data = text.encode()
+    tail = b""
+    for n in range(1, min(HEAL_TOKENS, len(ids)) + 1):
+        tail = pieces[ids[-n]] + tail
+        if not data.endswith(tail):  # a byte that the vocabulary cannot spell was dropped
+            break
+        try:
+            head = data[: len(data) - len(tail)].decode()
+        except UnicodeDecodeError:
+            continue
+        if tokenizer.encode(head, start=start) == ids[:-n]:
+            return ids[:-n], text[len(head) :]
+    return ids, ""

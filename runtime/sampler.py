@@ -1,0 +1,154 @@
+"""Drawing the next token from logits, exactly as `SamplingParams` defines it.
+
+Order: penalties and bias, the constraint's mask, temperature, softmax, then top-k, top-p, min-p and
+renormalisation. Greedy checks the best token against the constraint before any mask is computed:
+the best token, if legal, is the best legal token.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..lang.errors import GrammarError
+from ..lang.sampling import SamplingParams
+from .base import BoolMask, Logits, Matcher
+
+Probabilities = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A drawn token; `logprob` and `top` (token, logprob) only if the parameters ask for them."""
+
+    token: int
+    logprob: float = 0.0
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class Sampler:
+    """One request's draws: its random generator and what its penalties have seen.
+
+    Args:
+        params: how to draw.
+        prompt: token ids that the repetition penalty counts as having occurred.
+    """
+
+    def __init__(self, params: SamplingParams, prompt: Sequence[int] = ()) -> None:
+        self._params = params
+        self._random = np.random.default_rng(params.seed)
+        self._generated: Counter[int] = Counter()
+        self._occurred = set(prompt) if params.repetition_penalty != 1.0 else set[int]()
+        self._changes_logits = bool(
+            params.logit_bias
+            or params.repetition_penalty != 1.0
+            or params.frequency_penalty
+            or params.presence_penalty
+        )
+
+    def saw(self, token: int) -> None:
+        """Counts a token that was generated (drawn or forced) for the penalties."""
+        if self._changes_logits:
+            self._generated[token] += 1
+            self._occurred.add(token)
+
+    def draw(self, logits: Logits, matcher: Matcher | None, banned: Sequence[int] = ()) -> Draw:
+        """The next token.
+
+        Args:
+            logits: float32[n_vocab], not changed.
+            matcher: the constraint, or None.
+            banned: tokens excluded on top of the constraint (end of generation before min_tokens).
+
+        Raises:
+            GrammarError: no token is legal.
+        """
+        params = self._params
+        if self._changes_logits or banned:
+            logits = self._adjusted(logits, banned)
+        if params.temperature == 0 and params.logprobs is None:
+            best = int(logits.argmax())
+            if logits[best] > -np.inf and (matcher is None or matcher.allows(best)):
+                return Draw(best)
+        mask = None if matcher is None else matcher.mask()
+        return self._draw_masked(logits, mask)
+
+    def _adjusted(self, logits: Logits, banned: Sequence[int]) -> Logits:
+        params = self._params
+        logits = logits.copy()
+        if self._occurred:
+            ids = np.fromiter(self._occurred, np.int64)
+            seen = logits[ids]
+            penalty = params.repetition_penalty
+            logits[ids] = np.where(seen > 0, seen / penalty, seen * penalty)
+        for token, count in self._generated.items():
+            logits[token] -= params.frequency_penalty * count + params.presence_penalty
+        for token, bias in params.logit_bias.items():
+            logits[token] += bias
+        logits[list(banned)] = -np.inf
+        return logits
+
+    def _draw_masked(self, logits: Logits, mask: BoolMask | None) -> Draw:
+        params = self._params
+        legal = np.arange(len(logits)) if mask is None else np.flatnonzero(mask)
+        values = logits[legal].astype(np.float64)
+        if not len(values) or values.max() == -np.inf:
+            raise GrammarError(
+                "no token is legal here: the constraint, logit_bias and min_tokens exclude every one"
+            )
+        if params.temperature == 0:
+            pick = int(values.argmax())
+        else:
+            keep, probabilities = truncate(softmax(values / params.temperature), params)
+            pick = int(keep[self._random.choice(len(keep), p=probabilities)])
+        token = int(legal[pick])
+        if params.logprobs is None:
+            return Draw(token)
+        logprobs = values - values.max()
+        logprobs -= np.log(np.exp(logprobs).sum())
+        order = np.argsort(-logprobs, kind="stable")[: params.logprobs]
+        top = tuple((int(legal[i]), float(logprobs[i])) for i in order)
+        return Draw(token, float(logprobs[pick]), top)
+
+
+def softmax(values: Probabilities) -> Probabilities:
+    """Probabilities of float64 logits; -inf gives 0."""
+    exp = np.exp(values - values.max())
+    return exp / exp.sum()
+
+
+def truncate(
+    probabilities: Probabilities, params: SamplingParams
+) -> tuple[NDArray[np.intp], Probabilities]:
+    """Applies top-k, then top-p, then min-p, and renormalises.
+
+    Returns:
+        indices kept (likeliest first when anything was cut) and their probabilities, which sum to 1.
+    """
+    if not params.top_k and params.top_p == 1.0 and params.min_p == 0.0:
+        return np.arange(len(probabilities)), probabilities
+    order = np.argsort(-probabilities, kind="stable")
+    if params.top_k:
+        order = order[: params.top_k]
+    kept = probabilities[order]
+    kept = kept / kept.sum()
+    if params.top_p < 1.0:
+        # the token that reaches the mass is kept, as in the paper (Holtzman et al., 2020)
+        n = int(np.searchsorted(np.cumsum(kept), params.top_p)) + 1
+        order, kept = order[:n], kept[:n]
+    if params.min_p:
+        strong = kept >= params.min_p * kept[0]
+        order, kept = order[strong], kept[strong]
+    return order, kept / kept.sum()
+
+
+def log_softmax_at(logits: Logits, tokens: Sequence[int]) -> NDArray[np.float64]:
+    """Log-probabilities of `tokens` under float32[n_vocab] logits, as float64[len(tokens)]."""
+    top = float(logits.max())
+    total = np.log(np.exp(logits - np.float32(top)).sum(dtype=np.float64))
+    chosen: NDArray[np.float64] = logits[list(tokens)].astype(np.float64)
+    return chosen - top - total

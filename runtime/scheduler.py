@@ -1,0 +1,184 @@
+"""Who runs next: admission through the radix cache, and the make-up of each batch.
+
+Continuous batching (Orca, OSDI '22) over RadixAttention (SGLang, arXiv:2312.07104): a request is
+admitted as soon as cells and a sequence are free; its cached prefix is shared, not copied; a
+request that would compute a prefix which a running one is about to finish waits for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..radix_cache.base import CacheFull
+from ..radix_cache.cache import RadixCache
+from .base import Batch
+from .request import EngineRequest, common_prefix
+
+
+@dataclass(slots=True)
+class Slice:
+    """One request's share of a batch: tokens [start, stop) of it, from batch index `at`."""
+
+    request: EngineRequest
+    start: int
+    stop: int
+    at: int
+
+
+class Scheduler:
+    """Queues and batches. Owned by the engine's thread.
+
+    Args:
+        cache: the radix cache; admission leases from it.
+        max_running: most requests in the batch at once.
+        n_batch: most tokens in one batch.
+        chunk_tokens: most prefill tokens in one batch while others are decoding; it bounds how long
+            a running stream waits between two tokens.
+    """
+
+    LOOKAHEAD = 4  # waiting requests examined per free place
+    SHORT = 16  # pending tokens up to which a request counts as decoding (forced runs included)
+    HEADROOM = (
+        16  # cells kept free per running request at admission, so that it is not undone at once
+    )
+
+    def __init__(
+        self, cache: RadixCache, *, max_running: int, n_batch: int, chunk_tokens: int
+    ) -> None:
+        self.cache = cache
+        self._max_running = max_running
+        self._n_batch = n_batch
+        self._chunk_tokens = chunk_tokens
+        self.waiting: deque[EngineRequest] = deque()
+        self.running: list[EngineRequest] = []
+        self.preempted = 0
+
+    def admit(self) -> Iterator[EngineRequest]:
+        """Moves waiting requests into the batch while they fit; yields each one admitted."""
+        held_back: list[EngineRequest] = []
+        looked_at = 0
+        while self.waiting and len(self.running) < self._max_running:
+            if looked_at >= self.LOOKAHEAD * self._max_running:
+                break
+            looked_at += 1
+            request = self.waiting.popleft()
+            if self._should_wait(request):
+                held_back.append(request)
+            elif self._lease(request):
+                self.running.append(request)
+                yield request
+            else:
+                held_back.append(request)
+                break  # no room: whoever came later must not overtake for ever
+        self.waiting.extendleft(reversed(held_back))
+
+    def _should_wait(self, request: EngineRequest) -> bool:
+        """Whether a running request is about to compute a longer prefix of this one than is cached."""
+        cached = -1
+        for other in self.running:
+            if other.namespace != request.namespace or other.computed >= other.prefill_tokens:
+                continue
+            shared = min(common_prefix(request.prefill, other.prefill), request.limit)
+            if shared <= other.computed:
+                continue
+            if cached < 0:
+                tokens = request.tokens[: request.limit]
+                cached = self.cache.match(tokens, request.namespace)
+            if shared > cached:
+                return True
+        return False
+
+    def _lease(self, request: EngineRequest) -> bool:
+        try:
+            lease = self.cache.acquire(request.tokens, request.limit, request.namespace)
+        except CacheFull:
+            return False
+        needed = len(request.tokens) - lease.cached_tokens + self.HEADROOM * len(self.running)
+        if not self.cache.reserve(needed):
+            self.cache.release(lease)
+            return False
+        request.lease = lease
+        return True
+
+    def plan(self) -> tuple[Batch, list[Slice]]:
+        """The next batch: all decoding requests first, then prefill chunks in order of admission.
+
+        Makes room for it in the cache, preempting the youngest requests if nothing else can go.
+        A plan without slices means that the only request left fills the whole context.
+        """
+        while True:
+            slices = self._slices()
+            if not slices or self.cache.reserve(slices[-1].at + _length(slices[-1])):
+                return self._batch(slices), slices
+            if len(self.running) == 1:
+                fit = self.cache.free_cells
+                first = slices[0]
+                first.stop = min(first.stop, first.start + fit)
+                kept = [first] if first.stop > first.start else []
+                return self._batch(kept), kept
+            self.preempt(self.running[-1])
+
+    def _slices(self) -> list[Slice]:
+        short = [r for r in self.running if r.pending <= self.SHORT]
+        long = [r for r in self.running if r.pending > self.SHORT]
+        budget = self._n_batch
+        if short and long:
+            decoding = sum(r.pending for r in short)
+            budget = min(budget, decoding + self._chunk_tokens)
+        slices: list[Slice] = []
+        used = 0
+        for request in (*short, *long):
+            n = min(request.pending, budget - used)
+            if n <= 0:
+                break
+            slices.append(Slice(request, request.computed, request.computed + n, used))
+            used += n
+        return slices
+
+    @staticmethod
+    def _batch(slices: list[Slice]) -> Batch:
+        total = sum(_length(s) for s in slices)
+        tokens = np.empty(total, np.int32)
+        positions = np.empty(total, np.int32)
+        seqs = np.empty(total, np.int32)
+        wants = np.zeros(total, np.bool_)
+        for s in slices:
+            request, end = s.request, s.at + _length(s)
+            assert request.lease is not None
+            tokens[s.at : end] = request.tokens[s.start : s.stop]
+            positions[s.at : end] = np.arange(s.start, s.stop)
+            seqs[s.at : end] = request.lease.seq
+            if request.generation is not None:
+                wants[end - 1] = s.stop == len(request.tokens)
+            else:
+                wants[max(s.at, s.at + request.limit - s.start) : end] = True
+        return Batch(tokens, positions, seqs, wants)
+
+    def preempt(self, request: EngineRequest) -> None:
+        """Takes a running request's cells back; what it computed stays cached as long as it can."""
+        assert request.lease is not None
+        self.cache.commit(request.lease, request.tokens[: request.computed])
+        self.cache.release(request.lease)
+        request.lease = None
+        if request.generation is not None:
+            request.limit = len(request.tokens) - 1
+        self.running.remove(request)
+        self.waiting.appendleft(request)
+        self.preempted += 1
+
+    def retire(self, request: EngineRequest, *, keep: bool) -> None:
+        """Ends a running request; `keep` commits what it computed to the cache."""
+        if request.lease is not None:
+            if keep:
+                self.cache.commit(request.lease, request.tokens[: request.computed])
+            self.cache.release(request.lease)
+            request.lease = None
+        self.running.remove(request)
+
+
+def _length(s: Slice) -> int:
+    return s.stop - s.start

@@ -1,0 +1,45 @@
+"""guidance: `models.LlamaCpp` with `guidance.json`, the shared prompt appended once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peer import Setup, Unavailable
+from workload import MAX_TOKENS, SCHEMA, Workload
+
+try:
+    import guidance
+except ImportError as exc:
+    raise Unavailable("pip install guidance") from exc
+
+
+class Guidance:
+    """One model; every row continues the state that holds the shared prompt."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._model: Any = guidance.models.LlamaCpp(
+            str(setup.model),
+            echo=False,
+            enable_monitoring=False,
+            n_ctx=2048,
+            n_threads=setup.threads,
+            n_threads_batch=setup.threads,
+            flash_attn=True,
+        )
+
+    def warm_up(self, text: str) -> None:
+        self._model + text + guidance.gen(max_tokens=4, temperature=0.0)
+
+    def answer(self, workload: Workload) -> list[str]:
+        shared = self._model + workload.shared
+        return [
+            (
+                shared
+                + own
+                + guidance.json("answer", schema=SCHEMA, temperature=0.0, max_tokens=MAX_TOKENS)
+            )["answer"]
+            for own in workload.own
+        ]
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,36 @@
+"""treegram: the example's own program over all rows at once."""
+
+from __future__ import annotations
+
+from extract_metadata import extract
+from peer import Setup
+from workload import Workload
+
+import treegram as tg
+from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.runtime import Runtime
+
+
+@tg.function
+def _continue(s: tg.State, text: str) -> None:
+    s += text
+    s += tg.gen("text", max_tokens=4)
+
+
+class Treegram:
+    """One model; a fresh one per run, so that its cache is empty."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._runtime = Runtime(options=ModelOptions(n_threads=setup.threads))
+        self._model: Model = self._runtime.model(str(setup.model))
+
+    def warm_up(self, text: str) -> None:
+        _continue.run(text, model=self._model)
+
+    def answer(self, workload: Workload) -> list[str]:
+        texts = [row.text for row in workload.rows]
+        states = extract.run_batch(texts, model=self._model, progress=False)
+        return [state.meta("package").text for state in states]
+
+    def close(self) -> None:
+        self._runtime.close()
