@@ -162,8 +162,8 @@ def licence_family(text: str) -> License:
     """The family that a licence text names first."""
     named = text.replace("Mozilla", "MPL")
     families: tuple[License, ...] = get_args(License)
-    places = [(named.find(family), family) for family in families[:-1] if family in named]
-    return min(places)[1] if places else "other"
+    places: dict[int, License] = {named.find(f): f for f in families[:-1] if f in named}
+    return places[min(places)] if places else "other"
 
 
 def canonical_name(name: str) -> str:

@@ -19,9 +19,10 @@ from typing import NamedTuple, TypeAlias
 
 from .errors import GrammarError
 from .ir import Rules
-from .network import ALL_BYTES, RETURN, Loop, Network, lower
+from .ir_graph import ALL_BYTES
+from .network import RETURN, Loop, Network, lower
 
-MAX_CONFIGURATIONS = 100_000
+MAX_CONFIGURATIONS = 20_000
 """Interned configurations before the memo is dropped and begun again."""
 
 MAX_PLACES = 20_000

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .errors import ParameterError
+from .errors import CancelledError, ParameterError
 
 if TYPE_CHECKING:
     from .state import State
@@ -59,15 +59,46 @@ def iterate(
     return _with_progress(finished, n_rows, description) if is_shown else finished
 
 
-def in_order(finished: Iterator[tuple[int, State]], n_rows: int) -> list[State]:
-    """The states in the order of the rows. Raises BatchInterrupted on Ctrl-C."""
-    results: list[State | None] = [None] * n_rows
+def run(
+    rows: Sequence[object],
+    *,
+    new_state: Callable[[], State],
+    run_row: Callable[[State, object], None],
+    num_threads: int | None,
+    progress: bool | None,
+    description: str,
+) -> list[State]:
+    """The states of all rows, in order. Raises BatchInterrupted on Ctrl-C."""
+    finished: set[int] = set()
+    started: list[State] = []
+
+    def recorded_state() -> State:
+        started.append(new_state())
+        return started[-1]
+
+    def recorded_run(state: State, row: object) -> None:
+        # Here and not where results are taken: Ctrl-C may come between the two.
+        try:
+            run_row(state, row)
+        finally:
+            if not isinstance(state.error, CancelledError):
+                finished.add(id(state))
+
+    results = iterate(
+        rows,
+        new_state=recorded_state,
+        run_row=recorded_run,
+        num_threads=num_threads,
+        progress=progress,
+        description=description,
+    )
     try:
-        for index, state in finished:
-            results[index] = state
+        for _ in results:
+            pass
     except KeyboardInterrupt as exc:
-        raise BatchInterrupted(results) from exc
-    return [state for state in results if state is not None]
+        kept = [state if id(state) in finished else None for state in started]
+        raise BatchInterrupted(kept + [None] * (len(rows) - len(kept))) from exc
+    return started
 
 
 def _run_rows(

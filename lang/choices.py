@@ -58,11 +58,20 @@ def checked_choices(choices: Iterable[str]) -> tuple[str, ...]:
 
 def choices_to_rules(choices: Iterable[str]) -> Rules:
     """The grammar of exactly these choices, left-factored. Raises as `checked_choices` does."""
+    root, deeper = prefix_tree(checked_choices(choices), "rest")
+    return Rules("root", {"root": root, **deeper})
+
+
+def prefix_tree(words: Iterable[str], prefix: str) -> tuple[Node, dict[str, Node]]:
+    """The tree of these distinct words, and the rules for what lies too deep in it.
+
+    The rules are called `prefix-1`, `prefix-2` and so on.
+    """
     rules: dict[str, Node] = {}
-    cut = [_Branch("root", sorted(checked_choices(choices)), 0)]
+    cut = [_Branch(prefix, sorted(words), 0)]
     for branch in cut:  # grows while it is walked
         rules[branch.rule] = _tree(branch.words, branch.start, 0, cut)
-    return Rules("root", rules)
+    return rules.pop(prefix), rules
 
 
 class _Branch(NamedTuple):
@@ -86,7 +95,7 @@ def _tree(words: list[str], start: int, forks: int, cut: list[_Branch]) -> Node:
         elif forks < _MAX_FORKS_IN_RULE:
             options.append(Seq((text, _tree(same, end, forks + 1, cut))))
         else:
-            cut.append(_Branch(f"rest-{len(cut)}", same, end))
+            cut.append(_Branch(f"{cut[0].rule}-{len(cut)}", same, end))
             options.append(Seq((text, Ref(cut[-1].rule))))
     node = options[0] if len(options) == 1 else Alt(tuple(options))
     return Repeat(node, 0, 1) if may_end else node

@@ -40,7 +40,7 @@ def constraint_from(
         schema: a Python type, a callable or a JSON Schema (`types.py`); the value is an instance.
         grammar: a Grammar or the text of a GBNF grammar; the value is the text.
         choices: the texts to choose from; the value is the text.
-        dtype: `int` (at most 20 digits), `float` (a plain decimal), `bool` (True or False) or `str`.
+        dtype: `int` (at most 20 digits), `float` (a plain decimal), `bool` (True, False), `str`.
 
     Raises:
         ProgramError: more than one is given.

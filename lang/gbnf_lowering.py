@@ -1,9 +1,10 @@
 """IR to IR that llama.cpp runs well: the same language without what its sampler cannot take.
 
 llama.cpp refuses a repetition of something that may be empty (`(a*)*`) as left recursion, has no
-syntax for what matches nothing, and takes exponential time on `x? x? x?`. So every repetition gets
-a body that is never empty, dead alternatives go, and equal neighbours become one counted
-repetition.
+syntax for what matches nothing, takes exponential time on `x? x? x?`, and tries every one of a
+thousand alternatives on every token. So every repetition gets a body that is never empty, dead
+alternatives go, equal neighbours become one counted repetition, and lists of texts become prefix
+trees.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from .choices import prefix_tree
 from .errors import GrammarError
 from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
 from .ir_check import nullable, nullable_rules, productive_rules
-from .ir_walk import fold, references
+from .ir_walk import fold, references, with_children
 
 MAX_BOUND = 2000
 """llama.cpp's MAX_REPETITION_THRESHOLD: larger upper bounds are dropped there, silently."""
 
 _MAX_OPTIONAL_ITEMS = 1000
+_LISTED_TEXTS = 16
+"""Alternative texts that are still listed as they are, because that reads better."""
 
 
 def lower(rules: Rules) -> Rules:
@@ -28,6 +32,7 @@ def lower(rules: Rules) -> Rules:
 
     No repetition has an item that matches the empty text; nothing in it is NEVER.
     """
+    rules = _with_trees(rules)
     empty_names = nullable_rules(rules)
     nonempty = _fresh_names(rules, empty_names)
     bodies: dict[str, Node] = {}
@@ -44,6 +49,29 @@ def lower(rules: Rules) -> Rules:
             needed[name] = fold(bodies[name], pruner.visit)
             found.extend(references(needed[name]))
     return Rules(rules.root, needed)
+
+
+def _with_trees(rules: Rules) -> Rules:
+    """The same rules, with each long list of alternative texts as a tree of their prefixes."""
+    bodies: dict[str, Node] = {}
+
+    def visit(node: Node, below: list[Node]) -> Node:
+        texts = {option.text for option in below if isinstance(option, Literal)}
+        if not isinstance(node, Alt) or len(texts) <= _LISTED_TEXTS:
+            return with_children(node, below)
+        others: list[Node] = [option for option in below if not isinstance(option, Literal)]
+        if "" in texts:
+            others.append(EMPTY)
+        prefix = "rest"
+        while any(name.startswith(prefix) for name in (*rules.rules, *bodies)):
+            prefix += "-x"
+        tree, deeper = prefix_tree(texts - {""}, prefix)
+        bodies.update(deeper)
+        return Alt((tree, *others))
+
+    for name, body in rules.rules.items():
+        bodies[name] = fold(body, visit)
+    return Rules(rules.root, bodies)
 
 
 def _fresh_names(rules: Rules, wanted: AbstractSet[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from .errors import GrammarError
 from .ir import EMPTY, MAX_CODE_POINT, SURROGATES, Alt, CharClass, Literal, Node, Ref, Repeat, Rules
 from .ir import Seq as Sequence
 from .ir_check import check, productive_rules
-from .ir_walk import fold, walk
+from .ir_walk import fold, walk, with_children
 from .regex_sets import ANY, complement, union
 
 _GBNF = r"""
@@ -129,17 +129,7 @@ def _resolve(rule: str, body: Node, names: dict[str, str]) -> Node:
             raise _error(f"rule {rule!r} uses {str(node.name)!r}, which is not defined", node.name)
 
     def visit(node: Node, below: list[Node]) -> Node:
-        match node:
-            case Ref(name):
-                return Ref(names[name])
-            case Sequence():
-                return Sequence(tuple(below))
-            case Alt():
-                return Alt(tuple(below))
-            case Repeat(_, low, high):
-                return Repeat(below[0], low, high)
-            case _:
-                return node
+        return Ref(names[node.name]) if isinstance(node, Ref) else with_children(node, below)
 
     return fold(body, visit)
 

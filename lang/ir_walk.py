@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from .ir import Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
@@ -22,6 +22,19 @@ def children(node: Node) -> tuple[Node, ...]:
             return (item,)
         case Literal() | CharClass() | Ref():
             return ()
+
+
+def with_children(node: Node, below: Sequence[Node]) -> Node:
+    """`node` with other nodes directly inside it, as many as it has."""
+    match node:
+        case Seq():
+            return Seq(tuple(below))
+        case Alt():
+            return Alt(tuple(below))
+        case Repeat(_, low, high):
+            return Repeat(below[0], low, high)
+        case Literal() | CharClass() | Ref():
+            return node
 
 
 def walk(root: Node) -> Iterator[tuple[Node, int]]:

@@ -1,8 +1,9 @@
 """Disjunctions of schemas: references and combinators resolved into flat alternatives.
 
-`anyOf` is a union, which a grammar has. `oneOf` is one only where no value can satisfy two options,
-so that is proved (different types, constants, ranges, a required property that tells them apart) or
-made so (an option is narrowed by the negation of another, where that is a plain schema), or refused.
+`anyOf` is a union, which a grammar has. `oneOf` is one only where no value satisfies two options:
+that is proved (different types, constants, ranges, a required property that tells them apart), or
+made so (an option is narrowed by the negation of another, where that is a plain schema). The rest
+is refused.
 """
 
 from __future__ import annotations
@@ -62,15 +63,16 @@ class Alternatives:
         if "anyOf" in schema:
             options = self._listed(schema, "anyOf", path)
             parts.append([flat for option in options for flat in self.of(option, depth + 1)])
-        if "oneOf" in schema:
-            groups = [self.of(o, depth + 1) for o in self._listed(schema, "oneOf", path)]
-            parts.append(self._one_of(groups, path))
         if "not" in schema:
             below = Sub(schema["not"], child(path, "not"))  # type: ignore[arg-type]
             parts.append(self._not(self.of(below, depth + 1), path, "not"))
         for condition, needs in _dependencies(schema, path):
             parts.append([*condition, *self.of(needs, depth + 1)])
-        return self._all(parts, path)
+        flats = self._all(parts, path)
+        if "oneOf" in schema:
+            groups = [self.of(o, depth + 1) for o in self._listed(schema, "oneOf", path)]
+            flats = self._one_of(flats, groups, path)
+        return flats
 
     def _listed(self, schema: Mapping[str, object], keyword: str, path: str) -> list[Sub]:
         """The options of a combinator; a discriminator makes its property required in each."""
@@ -104,13 +106,15 @@ class Alternatives:
             flats = [flat for flat in merged if flat is not None]
         return flats
 
-    def _one_of(self, groups: list[list[Flat]], path: str) -> list[Flat]:
+    def _one_of(self, base: list[Flat], groups: list[list[Flat]], path: str) -> list[Flat]:
+        """What satisfies `base` and exactly one of `groups`."""
+        within = [self._all([base, group], path) for group in groups]
         found: list[Flat] = []
-        for i, group in enumerate(groups):
-            parts = [group]
-            for j, other in enumerate(groups):
-                if i != j and not self._apart(group, other, 0):
-                    parts.append(self._not(other, path, "oneOf"))
+        for i, here in enumerate(within):
+            parts = [here]
+            for j, there in enumerate(within):
+                if i != j and not self._apart(here, there, 0):
+                    parts.append(self._not(groups[j], path, "oneOf"))
             found += self._all(parts, path)
         return found
 

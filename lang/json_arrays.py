@@ -1,17 +1,25 @@
-"""Arrays: a fixed prefix of positions, then any number of like items, within a count."""
+"""Arrays: a fixed prefix of positions, then any number of like items, within a count.
+
+Items that must differ have a grammar only where there are few values: one rule per set of values
+that are already there.
+"""
 
 from __future__ import annotations
 
 from .errors import SchemaError
-from .ir import EMPTY, NEVER, Literal, Node, Repeat, Seq
+from .ir import EMPTY, NEVER, Alt, Literal, Node, Ref, Repeat, Seq
 from .json_build import Build
 from .json_merge import Flat
 
 _MAX_NESTED = 16
+_MAX_DISTINCT = 6
 
 
-def array_node(flat: Flat, build: Build) -> Node:
-    """The JSON arrays that satisfy `flat`, or NEVER. Raises SchemaError."""
+def array_node(flat: Flat, constants: list[str] | None, build: Build) -> Node:
+    """The JSON arrays that satisfy `flat`, or NEVER. Raises SchemaError.
+
+    `constants`: the texts of all values that an item may have, if they are listed.
+    """
     low, high = flat.count.low, flat.count.high
     prefix = flat.prefix
     if flat.items.schema is False:
@@ -23,9 +31,11 @@ def array_node(flat: Flat, build: Build) -> Node:
     if high is not None and low > high:
         return NEVER
     if flat.unique and (high is None or high > 1):
+        if constants is not None and len(constants) <= _MAX_DISTINCT and not prefix:
+            return Seq((Literal("["), _distinct(constants, low, high, build), Literal("]")))
         raise SchemaError(
-            "uniqueItems has no exact grammar for arrays of more than one item; "
-            "drop it, or set maxItems to 1",
+            "uniqueItems has an exact grammar only for at most one item, or for items of an enum "
+            f"of at most {_MAX_DISTINCT} values; drop it, or set maxItems to 1",
             flat.path,
             "uniqueItems",
         )
@@ -47,3 +57,28 @@ def array_node(flat: Flat, build: Build) -> Node:
         if i and i % _MAX_NESTED == 0:
             rest = build.define("items", rest)
     return Seq((Literal("["), rest, Literal("]")))
+
+
+def _distinct(texts: list[str], low: int, high: int | None, build: Build) -> Node:
+    """From `low` to `high` of the texts, none twice."""
+    names: dict[frozenset[str], str] = {}
+    todo: list[frozenset[str]] = []
+
+    def after(used: frozenset[str]) -> Node:
+        if used not in names:
+            names[used] = build.reserve("distinct")
+            todo.append(used)
+        return Ref(names[used])
+
+    start = after(frozenset())
+    for used in todo:  # grows while it is walked
+        options: list[Node] = [EMPTY] if len(used) >= low else []
+        if high is None or len(used) < high:
+            lead = build.item_separator if used else ""
+            options += [
+                Seq((Literal(lead + text), after(used | {text})))
+                for text in texts
+                if text not in used
+            ]
+        build.rules[names[used]] = Alt(tuple(options))
+    return start

@@ -1,12 +1,13 @@
 """The formats of JSON Schema as regular expressions over the decoded string.
 
 Each is a subset of its RFC that every validator agrees on, never a superset: dates follow the
-calendar, times have an offset, addresses are ASCII. A format that the standard does not define is an
-annotation and constrains nothing; one that it defines and that has no grammar here is refused.
+calendar, times have an offset, addresses are ASCII. A format that the standard does not define is
+an annotation and constrains nothing; one that it defines and that has no grammar here is refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 from .ir import Node
@@ -103,7 +104,7 @@ def _uuid(version: int) -> str:
     return rf"{_HEX}{{8}}-{_HEX}{{4}}-{version}{_HEX}{{3}}-[89ABab]{_HEX}{{3}}-{_HEX}{{12}}"
 
 
-FORMATS = {
+FORMATS: Mapping[str, str] = {
     "date": _DATE,
     "time": _TIME,
     "date-time": rf"{_DATE}T{_TIME}",
@@ -125,6 +126,8 @@ FORMATS = {
     "iri-reference": rf"{_uri()}|{_RELATIVE}",
     "json-pointer": _JSON_POINTER,
 }
+"""Format -> pattern of the whole decoded string."""
+
 REFUSED_FORMATS = frozenset({"regex", "relative-json-pointer", "uri-template"})
 """Formats that the standard defines and that no grammar here describes."""
 

@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema: which types each constrains, what its value must be, what is refused.
+"""The keywords of JSON Schema: what the value of each must be, and which are refused.
 
 The one table of what treegram makes of a schema. A keyword that the standard does not define is an
 annotation, as the standard says; one that it defines and that has no exact grammar is refused where
@@ -19,28 +19,12 @@ Schema: TypeAlias = "bool | Mapping[str, object]"
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 ANNOTATIONS = frozenset(
-    [
-        "$anchor",
-        "$comment",
-        "$defs",
-        "$id",
-        "$schema",
-        "$vocabulary",
-        "contentEncoding",
-        "contentMediaType",
-        "contentSchema",
-        "default",
-        "definitions",
-        "deprecated",
-        "description",
-        "discriminator",
-        "example",
-        "examples",
-        "id",
-        "readOnly",
-        "title",
-        "writeOnly",
-    ]
+    (
+        *("$anchor", "$comment", "$defs", "$id", "$schema", "$vocabulary", "id", "definitions"),
+        *("title", "description", "default", "example", "examples", "deprecated"),
+        *("readOnly", "writeOnly", "discriminator"),
+        *("contentEncoding", "contentMediaType", "contentSchema"),
+    )
 )
 """Known keywords that constrain nothing."""
 
@@ -68,7 +52,7 @@ def child(path: str, *steps: str | int) -> str:
 
 
 def check_keywords(schema: Mapping[str, object], path: str) -> None:
-    """Raises SchemaError on a keyword of this node whose value is malformed or contradicts another."""
+    """Raises SchemaError on a keyword whose value is malformed or contradicts another one."""
     for keyword, value in schema.items():
         rule = _VALUES.get(keyword)
         if rule is not None and not rule[1](value):
@@ -87,7 +71,9 @@ def constrains(schema: Mapping[str, object]) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_bound(value: object) -> bool:

@@ -134,7 +134,7 @@ def flat_of(schema: Mapping[str, object], path: str) -> Flat:
 
 
 def merge(a: Flat, b: Flat) -> Flat | None:
-    """What satisfies both, or None if nothing does. Raises SchemaError where it has no exact form."""
+    """What satisfies both, or None if nothing does. Raises SchemaError if that is no `Flat`."""
     types = a.types & b.types
     if a.values is None or b.values is None:
         values = b.values if a.values is None else a.values

@@ -1,8 +1,8 @@
 """Exact grammars for bounded integers and decimals.
 
 A bound cuts the digit strings into blocks that share a literal prefix, then one digit of a range,
-then free digits (`x <= 457` is `[0-3]dd | 4[0-4]d | 45[0-6] | 457` and fewer digits); the blocks are
-listed flat, so that the nesting does not grow with the number of digits.
+then free digits (`x <= 457` is `[1-3]dd | 4[0-4]d | 45[0-6] | 457` and fewer digits); the blocks
+are listed flat, so that the nesting does not grow with the number of digits.
 
 Numbers are read back as doubles, and a validator compares those. Rounding is monotone, so a decimal
 within inclusive bounds stays within them; an exclusive bound is first turned into an inclusive one,

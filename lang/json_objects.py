@@ -1,8 +1,8 @@
 """Objects: declared keys in schema order, then any others.
 
 A member's leading separator depends only on whether a member came before it, so "the members from
-the i-th on, after n others" is one rule per (i, n), with n counted no further than it matters: 0 and
-1 unless the number of members is bounded. That keeps optional properties linear.
+the i-th on, after n others" is one rule per (i, n), with n counted no further than it matters: 0
+and 1 unless the number of members is bounded. That keeps optional properties linear.
 
 Keys that are not declared come last and never equal a declared one. They may repeat; JSON readers
 keep the last, which satisfies the schema as each of them does.
@@ -52,7 +52,7 @@ def object_node(flat: Flat, names: list[Dfa] | None, build: Build) -> Node:
             flat.path,
             "minProperties",
         )
-    body = _Chain(members, free, low, high, build).node()
+    body = _Chain(members, free, low, high, build, flat.path).node()
     return Seq((Literal("{"), body, Literal("}")))
 
 
@@ -100,33 +100,29 @@ def _free(flat: Flat, names: list[Dfa] | None, build: Build) -> Node | None:
 
 
 def _restricted(flat: Flat, declared: list[str], names: list[Dfa], build: Build) -> Node | None:
-    others = [*names]
-    if declared:
-        others.append(regular.complement(regular.from_texts(declared)))
-    patterns = [(pattern_dfa(p, flat.path), sub) for p, sub in flat.key_patterns]
-    groups: list[tuple[Dfa, Sub]] = []
-    # Split the keys by which patterns they match; each part satisfies all of those.
-    rest: list[tuple[Dfa | None, Sub | None]] = [(None, None)]
-    for dfa, sub in patterns:
-        inside = [(_meet(part, dfa), sub if old is None else both(old, sub)) for part, old in rest]
-        outside = [(_meet(part, regular.complement(dfa)), old) for part, old in rest]
-        rest = [(part, old) for part, old in [*inside, *outside] if not part.is_empty()]
-    for part, matched in rest:
-        dfa_parts = [*others, *([part] if part is not None else [])]
-        if dfa_parts:
-            groups.append((reduce(regular.intersect, dfa_parts), matched or flat.extra))
-    options = [
-        _member(quoted(content_node(dfa, build, "key")), sub, build)
-        for dfa, sub in groups
-        if sub.schema is not False and not dfa.is_empty()
-    ]
+    start = regular.complement(regular.from_texts(declared))
+    # Split the keys by which patterns they match: a key satisfies the schemas of all of those, and
+    # `additionalProperties` if it matches none.
+    parts: list[tuple[Dfa, Sub | None]] = [(reduce(regular.intersect, names, start), None)]
+    for pattern, sub in flat.key_patterns:
+        inside = pattern_dfa(pattern, flat.path)
+        outside = regular.complement(inside)
+        parts = [
+            *((regular.intersect(part, outside), old) for part, old in parts),
+            *(
+                (regular.intersect(part, inside), both(old, sub) if old else sub)
+                for part, old in parts
+            ),
+        ]
+        parts = [(part, sub) for part, sub in parts if not part.is_empty()]
+    options: list[Node] = []
+    for part, matched in parts:
+        sub = matched or flat.extra
+        if sub.schema is not False and not part.is_empty():
+            options.append(_member(quoted(content_node(part, build, "key")), sub, build))
     if not options:
         return None
-    return options[0] if len(options) == 1 else Alt(tuple(options))
-
-
-def _meet(part: Dfa | None, dfa: Dfa) -> Dfa:
-    return dfa if part is None else regular.intersect(part, dfa)
+    return build.define("extra-member", options[0] if len(options) == 1 else Alt(tuple(options)))
 
 
 def _member(key: Node, sub: Sub, build: Build) -> Node:
@@ -143,14 +139,13 @@ class _Chain:
         low: int,
         high: int | None,
         build: Build,
+        path: str,
     ) -> None:
         self.members, self.free, self.low, self.high = members, free, low, high
         self.build = build
         self.cap = max(1, low, 0 if high is None else high)
         if (len(members) + 1) * (self.cap + 1) > 20_000:
-            raise SchemaError("too many properties to count", "$", "minProperties")
-        self.named: dict[tuple[int, int], Ref] = {}
-        self.nodes: dict[tuple[int, int], Node] = {}
+            raise SchemaError("too many properties to count", path, "minProperties")
 
     def node(self) -> Node:
         """All members. Built from the last one back, so that a long object costs no recursion."""

@@ -26,6 +26,7 @@ class Document:
             raise SchemaError(f"a schema is an object or a boolean, not {root!r:.80}", "$")
         self.root: Schema = root
         self._named: dict[str, Sub] = {}
+        self._resources: list[str] = []
         for node, path, depth in _containers(root):
             if depth > MAX_DEPTH:
                 raise SchemaError(f"nested deeper than {MAX_DEPTH} levels", path)
@@ -37,6 +38,8 @@ class Document:
         if isinstance(anchor, str):
             self._named.setdefault(f"#{anchor}", Sub(node, path))
         if isinstance(identity, str):
+            if path != "$" and not identity.startswith("#"):
+                self._resources.append(path)
             self._named.setdefault(identity, Sub(node, path))
             self._named.setdefault(identity.rstrip("#"), Sub(node, path))
 
@@ -67,6 +70,15 @@ class Document:
                     "$ref",
                 )
             node, where = start.schema, start.path
+        elif any(
+            path == base or path.startswith((f"{base}.", f"{base}[")) for base in self._resources
+        ):
+            raise SchemaError(
+                f"$ref {ref!r} is relative to the $id of a schema around it; "
+                "drop that $id and refer from the root",
+                path,
+                "$ref",
+            )
         else:
             node, where = self.root, "$"
         if fragment and not fragment.startswith("/"):

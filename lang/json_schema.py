@@ -19,7 +19,7 @@ from .json_alternatives import Alternatives
 from .json_arrays import array_node
 from .json_build import VALUE, Build
 from .json_keywords import CONSTRAINING, REFUSED, TYPES, check_keywords, constrains
-from .json_merge import Flat, Sub, fingerprint
+from .json_merge import Flat, Sub, fingerprint, same
 from .json_objects import object_node
 from .json_refs import Document
 from .json_scalars import as_dfa, number_node, satisfies, string_language, string_node
@@ -110,7 +110,7 @@ class _Compiler:
                 case "object":
                     yield object_node(flat, self._key_languages(flat), self.build)
                 case "array":
-                    yield array_node(flat, self.build)
+                    yield array_node(flat, self._listed_items(flat), self.build)
                 case "string":
                     yield string_node(flat, self.build)
                 case "number":
@@ -128,6 +128,18 @@ class _Compiler:
                 raise SchemaError("propertyNames must be a single string schema", sub.path)
             languages += dfas
         return languages or None
+
+    def _listed_items(self, flat: Flat) -> list[str] | None:
+        """The texts of all values that an item may have, if items are distinct and listed."""
+        if not flat.unique:
+            return None
+        values: list[object] = []
+        for item in self.alternatives.of(flat.items):
+            if item.values is None:
+                return None
+            values += [value for value in item.values if satisfies(value, item)]
+        distinct = [v for i, v in enumerate(values) if not any(same(v, w) for w in values[:i])]
+        return [self._text(value, flat.path) for value in distinct]
 
     def _string_language(self, flat: Flat) -> Node | Dfa:
         if flat.values is None:

@@ -18,13 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .errors import GrammarError
-from .ir import Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .ir import Alt, CharClass, Literal, Ref, Repeat, Rules, Seq
+from .ir_graph import ALL_BYTES, IrGraph, encode
 from .utf8 import ByteRange, byte_sequences
 
 RETURN = 0
 """The state that ends every rule and every counted body: it pops a frame, or accepts."""
-
-ALL_BYTES = frozenset(range(256))
 
 UNROLLED_STATES = 8
 """A bounded repetition of at most this many states is written out instead of counted."""
@@ -95,22 +94,12 @@ class _Task:
 
 
 class _Lowering:
-    """One run of `lower`: numbers the nodes, finds which have which text, writes the states."""
+    """One run of `lower`: writes the states of every node that can match something."""
 
     def __init__(self, rules: Rules, alphabet: frozenset[int]) -> None:
         self.network = Network()
-        self._alphabet = alphabet
-        self._nodes: list[Node] = []
-        self._children: list[tuple[int, ...]] = []
-        self._roots: dict[str, int] = {}
-        self._number_nodes(rules)
-        count = len(self._nodes)
-        self._nullable = [False] * count
-        self._has_text = [False] * count
-        self._size = [1] * count
-        self._analyse()
-        root = self._roots[rules.root]
-        if not (self._nullable[root] or self._has_text[root]):
+        self._graph = IrGraph(rules, alphabet)
+        if not self._graph.productive(self._graph.roots[rules.root]):
             raise GrammarError(
                 f"no text satisfies this grammar: rule {rules.root!r} never ends or matches nothing"
             )
@@ -121,88 +110,10 @@ class _Lowering:
         while self._tasks:
             self._write(self._tasks.pop())
 
-    def _number_nodes(self, rules: Rules) -> None:
-        """Numbers the nodes that the root reaches; children come after their parents."""
-        names = [rules.root]
-        while names:
-            name = names.pop()
-            if name in self._roots:
-                continue
-            if name not in rules.rules:
-                raise GrammarError(f"rule {name!r} is used and not defined")
-            self._roots[name] = len(self._nodes)
-            self._nodes.append(rules.rules[name])
-            self._children.append(())
-            pending = [self._roots[name]]
-            while pending:
-                parent = pending.pop()
-                match self._nodes[parent]:
-                    case Seq(items) | Alt(items):
-                        inner = items
-                    case Repeat(item, _, _):
-                        inner = (item,)
-                    case Ref(target):
-                        names.append(target)
-                        continue
-                    case _:
-                        continue
-                first = len(self._nodes)
-                self._nodes += inner
-                self._children += [()] * len(inner)
-                self._children[parent] = tuple(range(first, first + len(inner)))
-                pending += self._children[parent]
-
-    def _analyse(self) -> None:
-        """Fills `_nullable` (matches the empty text), `_has_text` (matches another) and `_size`.
-
-        A least fixed point: rules refer to each other in any order.
-        """
-        changed = True
-        while changed:
-            changed = False
-            for i in reversed(range(len(self._nodes))):
-                nullable, has_text = self._evaluate(i)
-                if (nullable, has_text) != (self._nullable[i], self._has_text[i]):
-                    self._nullable[i], self._has_text[i] = nullable, has_text
-                    changed = True
-        for i in reversed(range(len(self._nodes))):
-            match self._nodes[i]:
-                case Literal(text):
-                    self._size[i] = len(text)
-                case Repeat(_, low, high):
-                    self._size[i] = max(low, high or 1) * self._size[self._children[i][0]]
-                case Seq() | Alt():
-                    self._size[i] = sum(self._size[child] for child in self._children[i])
-
-    def _evaluate(self, i: int) -> tuple[bool, bool]:
-        nullable, has_text, children = self._nullable, self._has_text, self._children[i]
-        match self._nodes[i]:
-            case Literal(text):
-                return not text, bool(text) and self._alphabet.issuperset(_encode(text))
-            case CharClass(ranges):
-                return False, any(
-                    all(self._spelled(r) for r in sequence)
-                    for first, last in ranges
-                    for sequence in byte_sequences(first, last)
-                )
-            case Seq():
-                productive = all(nullable[c] or has_text[c] for c in children)
-                return (
-                    all(nullable[c] for c in children),
-                    productive and any(has_text[c] for c in children),
-                )
-            case Alt():
-                return any(nullable[c] for c in children), any(has_text[c] for c in children)
-            case Repeat(_, low, high):
-                return low == 0 or nullable[children[0]], high != 0 and has_text[children[0]]
-            case Ref(name):
-                root = self._roots[name]
-                return nullable[root], has_text[root]
-
     def _rule_entry(self, name: str, *, nonempty: bool) -> int:
         """The first state of a rule, scheduling the rule to be written if it is new."""
-        root = self._roots[name]
-        key = (root, nonempty and self._nullable[root])
+        root = self._graph.roots[name]
+        key = (root, nonempty and self._graph.nullable[root])
         if key not in self._rule_entries:
             self._rule_entries[key] = self.network.new_state()
             self._tasks.append(_Task(root, self._rule_entries[key], RETURN, key[1]))
@@ -211,20 +122,22 @@ class _Lowering:
     def _write(self, task: _Task) -> None:
         """Adds the moves of one node. `entry` only gains moves, so siblings may share it."""
         network, entry, after = self.network, task.entry, task.after
-        match self._nodes[task.node]:
+        match self._graph.nodes[task.node]:
             case Literal(text):
                 self._write_text(text, entry, after)
             case CharClass(ranges):
                 for first, last in ranges:
                     for sequence in byte_sequences(first, last):
-                        if all(self._spelled(r) for r in sequence):
+                        if all(self._graph.spelled(r) for r in sequence):
                             target = self._suffix(sequence[1:], after)
                             self._add_edges(entry, sequence[0], target)
             case Seq():
                 self._write_sequence(task)
             case Alt():
-                for option in self._children[task.node]:
-                    if self._has_text[option] or (self._nullable[option] and not task.nonempty):
+                for option in self._graph.children[task.node]:
+                    if self._graph.has_text[option] or (
+                        self._graph.nullable[option] and not task.nonempty
+                    ):
                         self._tasks.append(_Task(option, entry, after, task.nonempty))
             case Repeat():
                 self._write_repeat(task)
@@ -236,7 +149,7 @@ class _Lowering:
                     network.calls[entry].append((callee, after))
 
     def _write_text(self, text: str, entry: int, after: int) -> None:
-        data = _encode(text)
+        data = encode(text)
         if not data:
             self.network.epsilon[entry].append(after)
             return
@@ -258,36 +171,22 @@ class _Lowering:
             self._add_edges(state, ranges[0], self._suffix(ranges[1:], after))
         return self._suffixes[key]
 
-    def _spelled(self, byte_range: ByteRange) -> list[ByteRange]:
-        """The parts of a byte range that the alphabet has."""
-        first, last = byte_range
-        if len(self._alphabet) == 256:
-            return [byte_range]
-        parts: list[ByteRange] = []
-        for byte in range(first, last + 1):
-            if byte in self._alphabet:
-                if parts and parts[-1][1] == byte - 1:
-                    parts[-1] = (parts[-1][0], byte)
-                else:
-                    parts.append((byte, byte))
-        return parts
-
     def _add_edges(self, state: int, byte_range: ByteRange, target: int) -> None:
-        self.network.edges[state] += [(*part, target) for part in self._spelled(byte_range)]
+        self.network.edges[state] += [(*part, target) for part in self._graph.spelled(byte_range)]
 
     def _write_sequence(self, task: _Task) -> None:
         # an empty item at the end would hide that the item before it is in tail position
         items = [
             child
-            for child in self._children[task.node]
-            if self._has_text[child] or not self._nullable[child]
+            for child in self._graph.children[task.node]
+            if self._graph.has_text[child] or not self._graph.nullable[child]
         ]
         if not items:
             self.network.epsilon[task.entry].append(task.after)
             return
         inner = [self.network.new_state() for _ in items[1:]]
         starts, ends = [task.entry, *inner], [*inner, task.after]
-        if not task.nonempty or not all(self._nullable[item] for item in items):
+        if not task.nonempty or not all(self._graph.nullable[item] for item in items):
             self._tasks += [
                 _Task(item, start, end, False)
                 for item, start, end in zip(items, starts, ends, strict=True)
@@ -301,14 +200,14 @@ class _Lowering:
 
     def _write_repeat(self, task: _Task) -> None:
         network, entry, after = self.network, task.entry, task.after
-        repeat = self._nodes[task.node]
+        repeat = self._graph.nodes[task.node]
         assert isinstance(repeat, Repeat)
-        body = self._children[task.node][0]
-        if not self._has_text[body] or repeat.max == 0:
+        body = self._graph.children[task.node][0]
+        if not self._graph.has_text[body] or repeat.max == 0:
             network.epsilon[entry].append(after)
             return
         # bodies are non-empty, so an iteration that may be empty is one that may be left out
-        low = 0 if self._nullable[body] else repeat.min
+        low = 0 if self._graph.nullable[body] else repeat.min
         low, high = max(low, int(task.nonempty)), repeat.max
         if high is None and low <= 1:
             loop = network.new_state()
@@ -318,7 +217,7 @@ class _Lowering:
             if low:
                 network.epsilon[end].append(loop)
             network.epsilon[end].append(after)
-        elif high == 1 or self._size[body] * (high or low) <= UNROLLED_STATES:
+        elif high == 1 or self._graph.size[body] * (high or low) <= UNROLLED_STATES:
             self._unroll(body, entry, after, low, high)
         else:
             start = network.new_state()
@@ -341,12 +240,3 @@ class _Lowering:
         if high is None:
             self.network.epsilon[entry].append(after)
             self._tasks.append(_Task(body, entry, entry, True))
-
-
-def _encode(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise GrammarError(
-            f"literal {text!r} holds a surrogate, which UTF-8 cannot encode"
-        ) from error

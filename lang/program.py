@@ -57,7 +57,7 @@ class Program:
     def __repr__(self) -> str:
         return f"<treegram program {self.name}{self.signature}>"
 
-    def __call__(self, state: State, /, *args: Any, **kwargs: Any) -> object:
+    def __call__(self, state: State, /, *args: Any, **kwargs: Any) -> Any:
         """Runs the body inline on the state of the calling program."""
         if not isinstance(state, State):
             raise ProgramError(
@@ -163,16 +163,15 @@ class Program:
 
         Raises BatchInterrupted on Ctrl-C: the running rows are cancelled, the finished ones kept.
         """
-        listed = list(rows)
-        finished = self.iter_batch(
-            listed,
-            model=model,
-            sampling=sampling,
-            engine=engine,
+        backend = resolve_model(model)
+        return batch.run(
+            list(rows),
+            new_state=lambda: self._new_state(backend, sampling, engine),
+            run_row=self._run_row,
             num_threads=num_threads,
             progress=progress,
+            description=self.name,
         )
-        return batch.in_order(finished, len(listed))
 
     def iter_batch(
         self,

@@ -1,7 +1,7 @@
 """Cleans a generated grammar: no rule that matches nothing, none that cannot be reached.
 
-A branch that can never be completed would let a walk enter a dead end, so it is cut out; a rule that
-can begin with itself has no defined meaning and is reported.
+A branch that can never be completed would let a walk enter a dead end, so it is cut out; a rule
+that can be nothing but itself has no defined meaning and is reported.
 """
 
 from __future__ import annotations

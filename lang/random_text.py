@@ -1,4 +1,4 @@
-"""Random texts of a grammar: to see what a constraint lets through, and to test that it is right."""
+"""Random texts of a grammar: to see what a constraint lets through, and to test it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 from .ir import Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
 
 _MORE = 3
+_TALLEST = 1e9  # any finite height
 
 
 def random_text(rules: Rules, rng: random.Random, max_depth: int = 12) -> str:
@@ -57,11 +58,9 @@ class _Writer:
             case Seq(items):
                 return "".join(self.text(item, depth) for item in items)
             case Alt(options):
-                heights = [self.height(option) for option in options]
-                best = min(heights) if depth >= self.max_depth else math.inf
-                usable = [o for o, h in zip(options, heights, strict=True) if h <= best < math.inf]
-                if best == math.inf:
-                    usable = [o for o, h in zip(options, heights, strict=True) if h < math.inf]
+                heights = {option: self.height(option) for option in options}
+                limit = min(heights.values()) if depth >= self.max_depth else _TALLEST
+                usable = [option for option in options if heights[option] <= limit]
                 return self.text(self.rng.choice(usable), depth)
             case Repeat(item, low, high):
                 most = low + _MORE if high is None else min(high, low + _MORE)

@@ -68,6 +68,10 @@ def fold_case(ranges: Ranges) -> Ranges:
     return union([*ranges, *added])
 
 
+_CASED_END = 0x20000
+"""Planes 0 and 1: Unicode has letters with case nowhere else."""
+
+
 @cache
 def _case_pairs() -> tuple[tuple[int, int], ...]:
     """Lower and upper case of every letter for which `swapcase` there and back is the letter.
@@ -76,7 +80,7 @@ def _case_pairs() -> tuple[tuple[int, int], ...]:
     write those.
     """
     pairs = []
-    for code in range(MAX_CODE_POINT + 1):
+    for code in range(_CASED_END):
         char = chr(code)
         upper = char.upper()
         if upper != char and len(upper) == 1 and upper.swapcase() == char:

@@ -1,7 +1,7 @@
 """Regular languages as automata: the set operations that the grammar IR has no node for.
 
-Schemas intersect and exclude: a pattern with a length, two patterns, the keys that are not declared.
-An IR node without references is regular, so it becomes a DFA here, the operation is done there, and
+Schemas intersect and exclude: a pattern and a length, two patterns, keys that are not declared. An
+IR node without references is regular, so it becomes a DFA here, the operation is done there, and
 the result goes back as right-linear rules. Sizes are bounded; what would exceed them is refused.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Seq
@@ -142,7 +143,7 @@ def from_node(node: Node) -> Dfa:
         edges = [edge for state in states for edge in nfa.edges[state]]
         cuts = sorted({low for low, _, _ in edges} | {high + 1 for _, high, _ in edges})
         found: list[tuple[int, int, frozenset[int]]] = []
-        for low, stop in zip(cuts, cuts[1:], strict=False):
+        for low, stop in pairwise(cuts):
             targets = frozenset(to for first, last, to in edges if first <= low <= last)
             if targets:
                 found.append((low, stop - 1, nfa.closure(targets)))

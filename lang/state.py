@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .base import Text, Usage
 from .context import Execution, Where
@@ -38,7 +38,7 @@ class State:
     def __init__(self, execution: Execution, branch: Branch | None = None) -> None:
         self._execution = execution
         self._branch = branch if branch is not None else Branch(execution)
-        self.value: object = None
+        self.value: Any = None
 
     # Appending
 
@@ -106,7 +106,7 @@ class State:
 
     # Variables
 
-    def __getitem__(self, name: str) -> object:
+    def __getitem__(self, name: str) -> Any:
         """Waits for a variable and gives its value.
 
         That is a str for a plain `gen` or a `select`, the validated value for a constrained `gen`,
@@ -127,7 +127,7 @@ class State:
         """Whether the program has defined `name` so far; does not wait."""
         return name in self._branch.declared
 
-    def get(self, name: str, default: object = None) -> object:
+    def get(self, name: str, default: Any = None) -> Any:
         """`self[name]`, or `default` where nothing defines it."""
         if name not in self:
             return default

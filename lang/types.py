@@ -1,12 +1,12 @@
 """Python types as output types: the schema a model must follow, and the value it is read back as.
 
 pydantic does both, so anything that a `TypeAdapter` takes is an output type: models, dataclasses,
-TypedDict, NamedTuple, Enum, Literal, unions, containers. A callable stands for its keyword arguments,
-and a JSON Schema as a dict for the plain JSON value.
+TypedDict, NamedTuple, Enum, Literal, unions, containers. A callable stands for its keyword
+arguments, and a JSON Schema as a dict for the plain JSON value.
 
-Objects of Python types are closed: pydantic ignores undeclared keys unless a class forbids or allows
-them, so a model should not spend tokens on them. A JSON Schema given as a dict means what the
-standard says, undeclared keys included.
+Objects of Python types are closed: pydantic ignores undeclared keys unless a class forbids or
+allows them, so a model should not spend tokens on them. A JSON Schema given as a dict means what
+the standard says, undeclared keys included.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    NoReturn,
+    NotRequired,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -51,17 +61,40 @@ def output_type(annotation: object) -> OutputType:
     return _adapted(_with_modern_typed_dicts(annotation), _name(annotation))
 
 
-def _with_modern_typed_dicts(annotation: object) -> object:
+def _with_modern_typed_dicts(annotation: Any, inside: tuple[object, ...] = ()) -> Any:
     """Before Python 3.12, pydantic reads only the TypedDict of typing_extensions."""
     if is_typeddict(annotation) and type(annotation).__module__ == "typing":
-        hints = get_type_hints(annotation, include_extras=True)
-        fields = {key: _with_modern_typed_dicts(hint) for key, hint in hints.items()}
-        return ModernTypedDict(annotation.__name__, fields, total=annotation.__total__)  # type: ignore
-    origin, args = get_origin(annotation), get_args(annotation)
-    modern = tuple(_with_modern_typed_dicts(arg) for arg in args)
+        return _modern_typed_dict(annotation, inside)
+    args = get_args(annotation)
+    modern = tuple(_with_modern_typed_dicts(arg, inside) for arg in args)
     if modern == args:
         return annotation
-    return (Union if origin is UnionType else origin)[modern]  # type: ignore[index]
+    origin: Any = get_origin(annotation)
+    generic = Union if origin is UnionType else origin
+    first, *others = modern
+    return generic[modern if others else first]
+
+
+def _modern_typed_dict(typed: Any, inside: tuple[object, ...]) -> Any:
+    name = _name(typed)
+    if typed in inside:
+        raise SchemaError(
+            f"{name} refers to itself; on this Python, import TypedDict from typing_extensions", "$"
+        )
+    try:
+        hints = get_type_hints(typed, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise SchemaError(f"{name} cannot be an output type: {error}", "$") from error
+    fields: dict[str, Any] = {}
+    for key, hint in hints.items():
+        is_required = key in typed.__required_keys__
+        if get_origin(hint) in (Required, NotRequired):
+            is_required = get_origin(hint) is Required
+            (hint,) = get_args(hint)
+        modern = _with_modern_typed_dicts(hint, (*inside, typed))
+        fields[key] = modern if is_required else NotRequired[modern]
+    make: Any = ModernTypedDict
+    return make(typed.__name__, fields)
 
 
 def _load(text: str) -> object:
@@ -77,9 +110,9 @@ def _name(annotation: object) -> str:
     return getattr(annotation, "__qualname__", None) or repr(annotation)
 
 
-def _adapted(annotation: object, name: str) -> OutputType:
+def _adapted(annotation: Any, name: str) -> OutputType:
     try:
-        adapter: TypeAdapter[object] = TypeAdapter(annotation)
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
         schema = adapter.json_schema(by_alias=True, schema_generator=_Generated, mode="validation")
     except (PydanticUserError, NameError, TypeError) as error:
         raise SchemaError(f"{name} cannot be an output type: {error}", "$") from error
@@ -127,9 +160,9 @@ def _arguments(function: Callable[..., object]) -> OutputType:
 class _Generated(GenerateJsonSchema):
     """pydantic's schemas, narrowed to the texts worth generating.
 
-    Objects are closed unless their class asks for extra keys, and keys of a dict are spelled as its
-    key type is. A set may be written with an item repeated, as pydantic reads it. A Decimal is a number, not
-    any string as well; its digits are counted by pydantic when it is read.
+    Objects are closed unless their class asks for extra keys, and keys of a dict are spelled as
+    its key type is. A set may be written with an item repeated, as pydantic reads it. A Decimal is
+    a number, not any string as well; its digits are counted by pydantic when it is read.
     """
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:

@@ -52,9 +52,11 @@ class Variable(Protocol):
 
     def value(self) -> object:
         """The value that `state[name]` gives. Raises OutputError."""
+        ...
 
     def metas(self) -> tuple[GenMeta, ...]:
         """One per generation behind the value; none for an assigned value."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from .stats import CacheStats
 from .tiers import TieredTree
 from .tree import Tokens, as_token_array
 
+__all__ = ["CacheStats", "Lease", "RadixCache"]
+
 
 class RadixCache:
     """Prefixes of past and running requests over one `KVStore`. Not thread-safe.

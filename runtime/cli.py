@@ -29,11 +29,11 @@ examples:
 """
 
 RUN = """\
-Run one program and print its variables as JSON, or with --text its whole text as it is written.
+Run one program and print its variables as JSON.
 
 examples:
   treegram run cards.py:card --arg text="Ada Lovelace, born 1815"
-  treegram run cards.py:card --arg text=@letter.txt --arg shots=2 --text
+  treegram run cards.py:card --arg text=@letter.txt --arg shots=2 --stream
   treegram run cards.py:card --arg 'tags=["a", "b"]' --model ./other.gguf
 
 A value is read as the type of its parameter; lists, objects and models are JSON. @FILE reads the
@@ -160,8 +160,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an argument of the program; repeat for more",
     )
-    parser.add_argument(
-        "--text", action="store_true", help="print the whole text instead of the variables"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--text", action="store_true", help="print the whole text, prompt and template included"
+    )
+    what.add_argument(
+        "--stream", action="store_true", help="print what is generated, while it is generated"
     )
     _add_model(parser)
     _add_sampling(parser)

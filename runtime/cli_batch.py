@@ -24,7 +24,7 @@ from .cli_model import model_name, models_of, sampling_of
 from .failures import UsageError, describe, usage_errors
 from .loading import load_program
 from .parameters import Parameters
-from .variables import variables_json
+from .variables import json_text, variables_json
 
 
 def batch(args: argparse.Namespace, provider: ModelProvider | None) -> int:
@@ -35,9 +35,10 @@ def batch(args: argparse.Namespace, provider: ModelProvider | None) -> int:
     sampling = sampling_of(args)
     with ExitStack() as stack:
         source = stack.enter_context(_open_input(args.rows))
-        report = Report(stack.enter_context(_open_output(args.output)))
         models = stack.enter_context(models_of(args, provider))
         model = models.model(model_name(args))
+        # last, so that nothing is overwritten by a command that cannot start
+        report = Report(stack.enter_context(_open_output(args.output, args.rows)))
         rows = Rows(source, parameters, report)
         report.started_s = time.perf_counter()
         interrupted = False
@@ -105,7 +106,7 @@ class Report:
             print(f"  {count} x {name}", file=to)
 
     def _write(self, line: dict[str, Any]) -> None:
-        self.output.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.output.write(json_text(line) + "\n")
         self.output.flush()
 
 
@@ -159,10 +160,12 @@ def _open_input(name: str) -> Any:
         raise UsageError(f"cannot read rows from {name!r}: {exc.strerror}") from exc
 
 
-def _open_output(name: str) -> Any:
+def _open_output(name: str, rows: str) -> Any:
     if name == "-":
         return nullcontext(sys.stdout)
     try:
+        if rows != "-" and Path(name).exists() and Path(name).samefile(rows):
+            raise UsageError(f"the output {name!r} is the file of rows; choose another")
         return Path(name).open("w", encoding="utf-8")
     except OSError as exc:
         raise UsageError(f"cannot write to {name!r}: {exc.strerror}") from exc

@@ -1,14 +1,15 @@
-"""`treegram run`: one program, its variables as JSON or its text as it is written."""
+"""`treegram run`: one program; its variables as JSON, its text, or its generations as they come."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..lang.base import ModelProvider
+from ..lang.stream import Delta
 from .cli_model import model_name, models_of, sampling_of
 from .failures import UsageError, usage_errors
 from .loading import load_program
@@ -24,15 +25,34 @@ def run(args: argparse.Namespace, provider: ModelProvider | None) -> int:
     sampling = sampling_of(args)
     with models_of(args, provider) as models:
         model = models.model(model_name(args))
-        if args.text:
+        if args.stream:
             with program.stream(model=model, sampling=sampling, **arguments) as stream:
-                for delta in stream:
-                    print(delta.text, end="", flush=True)
-            print()
+                _print_as_it_comes(stream)
+            state = stream.state
         else:
             state = program.run(model=model, sampling=sampling, **arguments)
-            print(json.dumps(variables_json(state), ensure_ascii=False, indent=2))
+        if args.text:
+            print(state.text())
+        variables = variables_json(state)  # raises for an output that is no value
+        if not (args.text or args.stream):
+            print(json.dumps(variables, ensure_ascii=False, indent=2))
     return 0
+
+
+def _print_as_it_comes(deltas: Iterable[Delta]) -> None:
+    """One paragraph per generation, after its name; the program's own text is left out."""
+    current = None
+    try:
+        for delta in deltas:
+            if delta.variable is None:
+                continue
+            if delta.variable != current:
+                print("" if current is None else "\n", f"{delta.variable}: ", sep="", end="")
+                current = delta.variable
+            print(delta.text, end="", flush=True)
+    finally:
+        if current is not None:
+            print()
 
 
 def _texts(given: Sequence[str]) -> dict[str, str]:

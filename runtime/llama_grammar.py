@@ -3,7 +3,8 @@
 The same `Matcher` protocol over `llama_sampler_init_grammar`, so that one flag switches engines and
 tests can hold the two against each other. It is slower (a full mask looks at every token), forces
 nothing, and takes only what GBNF can express. The sampler aborts the process on an illegal token,
-so every token is checked before it is accepted.
+so every token is checked before it is accepted. Two differences in what is legal remain:
+llama.cpp never allows a token that begins with NUL, and it takes overlong UTF-8 for characters.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ from .base import BoolMask
 from .row_table import DEAD, RowTable
 from .token_trie import TokenTrie
 
-MEMO_BYTES = 64 << 20
+MEMO_BYTES = 32 << 20
 """Masks kept per constraint, least recently used out first."""
 
-MAX_ROWS = 16_384
+MAX_ROWS = 8192
 """Rows of next configurations (1 KiB each) kept between two walks."""
 
 THIN_LEVEL = 64

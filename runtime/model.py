@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,8 @@ class Model:
             measure_minimum=options.measure_minimum,
         )
         self._engine.start()
+        # also at interpreter exit: the engine must stop before its context is freed
+        self._close = weakref.finalize(self, _close, self._engine, self._context, self._llama)
 
     @property
     def tokenizer(self) -> LlamaModel:
@@ -142,9 +145,7 @@ class Model:
 
     def close(self) -> None:
         """Stops the engine and frees the model; running requests fail. Idempotent."""
-        self._engine.close()
-        self._context.close()
-        self._llama.close()
+        self._close()
 
     # --- Backend ---------------------------------------------------------------------------
 
@@ -261,6 +262,12 @@ class Model:
         return GrammarMatcherFactory(
             request.grammar, self._llama.vocabulary, self._llama, self._trie
         )
+
+
+def _close(engine: Engine, context: LlamaContext, llama: LlamaModel) -> None:
+    engine.close()
+    context.close()
+    llama.close()
 
 
 def _respelled(choices: Sequence[Sequence[int]], prompt: TokenPrompt, tokenizer: LlamaModel) -> int:

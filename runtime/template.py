@@ -10,8 +10,8 @@ with an unmistakable mark in place of each content:
 
 Between the marks the two must agree exactly, with each content in the place of its mark, as it is
 or stripped. Where they do not (the template rewrites contents in another way), no character after
-the first mark counts as template text: special tokens are then spelled as plain text, which may cost
-quality but never lets a user's text act as a control token.
+the first mark counts as template text: special tokens are then spelled as plain text, which may
+cost quality but never lets a user's text act as a control token.
 """
 
 from __future__ import annotations

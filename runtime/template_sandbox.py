@@ -25,6 +25,8 @@ MAX_OUTPUT_CHARS = 16_000_000
 MAX_LOOP_STEPS = 2_000_000
 MAX_SECONDS = 10.0
 MAX_WIDTH = 100_000
+MAX_BITS = 4096
+
 
 class Refused(jinja2.TemplateError):
     """The template called raise_exception()."""
@@ -67,12 +69,17 @@ def _counted(items: Iterable[Any]) -> Iterable[Any]:
     return taken
 
 
+def _check_bits(n_bits: int) -> None:
+    if n_bits > MAX_BITS:
+        raise SecurityError(f"it builds a number of more than {MAX_BITS} bits")
+
+
 def _sized(value: Any) -> Any:
     """`value`, unless it has grown too long."""
     if isinstance(value, (str, list, tuple)) and len(value) > MAX_OUTPUT_CHARS:
         raise SecurityError(f"it builds a text of more than {MAX_OUTPUT_CHARS} characters")
-    if isinstance(value, int) and value.bit_length() > 4096:
-        raise SecurityError("it builds a number of more than 4096 bits")
+    if isinstance(value, int):
+        _check_bits(value.bit_length())
     return value
 
 
@@ -138,8 +145,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                     raise SecurityError(f"it repeats a text {number} times")
         if operator == "%" and isinstance(left, str):
             _check_widths((left,))
-        if operator == "**" and abs(right) * max(int(abs(left)), 1).bit_length() > 4096:
-            raise SecurityError("it builds a number of more than 4096 bits")
+        if operator == "**" and isinstance(left, int) and isinstance(right, int):
+            _check_bits(left.bit_length() * right)
         return _sized(super().call_binop(context, operator, left, right))
 
     def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:

@@ -119,4 +119,5 @@ def _ranges(starts: NDArray[np.integer], lengths: NDArray[np.integer]) -> NDArra
     """Concatenation of `arange(start, start + length)` over all pairs."""
     ends = np.cumsum(lengths, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total, dtype=np.int64) + np.repeat(starts - ends + lengths, lengths)
+    shifts: NDArray[np.int64] = np.repeat(starts - ends + lengths, lengths)
+    return np.arange(total, dtype=np.int64) + shifts

@@ -1,7 +1,9 @@
-"""A finished state's variables, for files and HTTP answers."""
+"""A finished state's variables as JSON, for files and HTTP answers."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -19,3 +21,9 @@ def variables_json(state: State) -> dict[str, Any]:
         name: to_jsonable_python(state[name], fallback=repr, inf_nan_mode="strings")
         for name in state.names()
     }
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """One line of JSON. Half a surrogate pair, which no encoding can write, stays an escape."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace").decode()

@@ -17,12 +17,12 @@ from ...lang.base import ModelProvider
 from ...lang.errors import TreegramError
 from ...lang.program import Program
 from . import openai_api, programs_api
-from .errors import ApiError, from_exception, validation_error
+from .errors import ApiError, from_exception
 from .gate import Gate
 from .guard import LOOPBACK_HOSTS, Guard
 from .house import House
 from .metrics import Metrics
-from .openai_requests import NOT_YET
+from .validation import validation_error
 
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
@@ -85,7 +85,7 @@ def _add_operations(app: FastAPI, house: House) -> None:
 def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, exc: RequestValidationError) -> Response:
-        return validation_error(exc.errors(), NOT_YET).response()
+        return validation_error(exc.errors(), exc.body).response()
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, exc: HTTPException) -> Response:

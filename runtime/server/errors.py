@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from ...lang.errors import (
     CancelledError,
@@ -34,6 +34,7 @@ from ...lang.errors import (
     TreegramError,
 )
 from ..failures import describe
+from ..variables import json_text
 
 NEVER_RETRY = {"x-should-retry": "false"}
 
@@ -67,9 +68,10 @@ class ApiError(HTTPException):
         error = {"message": str(self), "type": self.type, "param": self.param, "code": self.code}
         return {"error": error}
 
-    def response(self) -> JSONResponse:
+    def response(self) -> Response:
         """The error as a response of its own."""
-        return JSONResponse(self.body, self.status_code, headers=self.headers)
+        content = json_text(self.body)
+        return Response(content, self.status_code, self.headers, media_type="application/json")
 
 
 def unavailable(message: str, retry_after_s: int) -> ApiError:
@@ -92,58 +94,6 @@ def model_not_found(name: str, known: Sequence[str]) -> ApiError:
         param="model",
         code="model_not_found",
     )
-
-
-def validation_error(
-    errors: Sequence[Mapping[str, Any]], reasons: Mapping[str, str] | None = None
-) -> ApiError:
-    """400 for a body that pydantic refused: names the first field and counts the rest.
-
-    `reasons` says, for unknown fields that others know, why this server does not take them.
-    """
-    first = errors[0]
-    path = [part for part in first["loc"] if part != "body"]
-    if first["type"] == "json_invalid":
-        reason = first.get("ctx", {}).get("error", first["msg"])
-        return ApiError(400, f"the body is not JSON: {reason}", code="invalid_json")
-    param = _dotted(path)
-    if not param:
-        return ApiError(
-            400, "the body must be a JSON object, sent with Content-Type: application/json"
-        )
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    if first["type"] == "extra_forbidden" and param in (reasons or {}):
-        message = f"{param}: {(reasons or {})[param]}"
-        return ApiError(400, message, param=param, code="unsupported_parameter")
-    if first["type"] == "extra_forbidden":
-        return ApiError(
-            400,
-            f"unknown field {param!r}; nothing is ignored, so remove it{_hint(param)}{more}",
-            param=param,
-            code="unknown_parameter",
-        )
-    if first["type"] == "missing":
-        return ApiError(
-            400,
-            f"missing required field {param!r}{more}",
-            param=param,
-            code="missing_required_parameter",
-        )
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return ApiError(400, f"{param}: {message}{more}", param=param, code="invalid_value")
-
-
-def _dotted(path: Sequence[object]) -> str:
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).removeprefix(".")
-
-
-def _hint(param: str) -> str:
-    if param.startswith(("guided_", "json", "regex", "grammar", "ebnf", "choice", "structured")):
-        return (
-            ". A constraint is one of response_format, structured_outputs "
-            "{json | regex | choice | grammar}, regex, grammar (alias ebnf) or json_schema"
-        )
-    return ""
 
 
 def from_exception(exc: BaseException) -> ApiError:

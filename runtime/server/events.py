@@ -7,7 +7,6 @@ client becomes that cancellation, promptly and in both cases.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...lang.errors import TreegramError
+from ..variables import json_text
 from .errors import ApiError, from_exception
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ async def answer(request: Request, work: Coroutine[Any, Any, Mapping[str, Any]])
         body = await _race(work, request.receive)
     except ClientGone:
         return Response(status_code=499)  # nobody reads it; the number is for the access log
-    return Response(_json(body), media_type="application/json")
+    return Response(json_text(body), media_type="application/json")
 
 
 class EventStream(Response):
@@ -91,12 +91,12 @@ class EventStream(Response):
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
         while event is not None:
-            await _send_chunk(send, b"data: " + _json(event) + b"\n\n")
+            await _send_chunk(send, b"data: " + json_text(event).encode() + b"\n\n")
             try:
                 event = await anext(self._events, None)
             except Exception as exc:
                 event = None
-                await _send_chunk(send, b"data: " + _json(_told(exc).body) + b"\n\n")
+                await _send_chunk(send, b"data: " + json_text(_told(exc).body).encode() + b"\n\n")
         await _send_chunk(send, DONE)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -109,7 +109,3 @@ def _told(exc: Exception) -> ApiError:
 
 async def _send_chunk(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -39,7 +39,8 @@ def grammar_of(body: GenerationFields) -> Grammar | None:
     try:
         return compile_()
     except TreegramError as exc:
-        raise ApiError(400, f"{name}: {exc}", param=name, code="invalid_constraint") from exc
+        message = str(exc).removeprefix(f"{name}: ")
+        raise ApiError(400, f"{name}: {message}", param=name, code="invalid_constraint") from exc
 
 
 def _given(body: GenerationFields) -> Iterator[tuple[str, Compile]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 HARMLESS = frozenset(
     {
@@ -42,11 +42,25 @@ NOT_YET = {
 """Fields of OpenAI's that change the output and are not built: refused with the reason."""
 
 
-def _strings(value: object) -> object:
+def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Strings: TypeAlias = Annotated[list[str], BeforeValidator(_strings)]
+def _checked(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair, which is no text") from None
+    return text
+
+
+PlainText: TypeAlias = Annotated[str, AfterValidator(_checked)]
+Stops: TypeAlias = Annotated[
+    list[Annotated[PlainText, Field(min_length=1)]], BeforeValidator(_listed), Field(max_length=4)
+]
+Prompts: TypeAlias = Annotated[
+    list[PlainText], BeforeValidator(_listed), Field(min_length=1, max_length=1024)
+]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**64)]
 
@@ -66,9 +80,9 @@ class StructuredOutputs(Strict):
     """vLLM's constraint object: exactly one of its fields."""
 
     json_: dict[str, Any] | bool | str | None = Field(None, alias="json")
-    regex: str | None = None
-    choice: list[str] | None = None
-    grammar: str | None = None
+    regex: PlainText | None = None
+    choice: list[PlainText] | None = None
+    grammar: PlainText | None = None
 
 
 class JsonSchemaFormat(Strict):
@@ -101,7 +115,7 @@ class GenerationFields(Strict):
 
     model: str | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
-    stop: Annotated[Strings, Field(max_length=4)] | None = None
+    stop: Stops | None = None
     stop_token_ids: list[int] | None = None
     seed: Seed | None = None
     temperature: Annotated[float, Field(ge=0)] | None = None
@@ -121,9 +135,9 @@ class GenerationFields(Strict):
 
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
-    regex: str | None = None
-    grammar: str | None = None
-    ebnf: str | None = None
+    regex: PlainText | None = None
+    grammar: PlainText | None = None
+    ebnf: PlainText | None = None
     json_schema: dict[str, Any] | str | None = None
 
     @model_validator(mode="before")
@@ -136,14 +150,18 @@ class GenerationFields(Strict):
 
 class TextPart(Strict):
     type: Literal["text"]
-    text: str
+    text: PlainText
+
+
+def _parts(content: object) -> object:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 class ChatMessage(Strict):
     """One message. `name` and `refusal` are what OpenAI's own answers carry when sent back."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart]
+    content: Annotated[list[TextPart], BeforeValidator(_parts)]
     name: str | None = None
     refusal: str | None = None
     tool_call_id: str | None = None
@@ -153,12 +171,11 @@ class ChatMessage(Strict):
     def _drop_nulls(cls, message: object) -> object:
         if not isinstance(message, dict):
             return message
-        return {k: v for k, v in message.items() if v is not None and v != []}
+        return {k: v for k, v in message.items() if v is not None}
 
     @property
     def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
+        """The parts, joined."""
         return "".join(part.text for part in self.content)
 
 
@@ -171,7 +188,7 @@ class ChatRequest(GenerationFields):
 
 
 class CompletionRequest(GenerationFields):
-    prompt: Annotated[list[str], BeforeValidator(_strings), Field(min_length=1, max_length=1024)]
+    prompt: Prompts
     echo: bool | None = None
     best_of: int | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None

@@ -1,4 +1,4 @@
-"""A pure-Python thread that never rests: what a user's own code does to an engine in its process."""
+"""A pure-Python thread that never rests, as a user's own code may beside an in-process engine."""
 
 from __future__ import annotations
 

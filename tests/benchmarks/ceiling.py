@@ -8,18 +8,19 @@ and G answer tokens of all rows (the last one of each row is never evaluated, so
     seconds        = (S + O) / prefill + G / decode
     seconds forced = (S + O + F) / prefill + (G - F) / decode
 
-where F of the G tokens are forced by the schema (all but those of the three values), and so could
-be evaluated like a prompt. The second is what an engine approaches that appends forced text.
+where F of the G tokens are forced by the schema and so could be evaluated like a prompt: all but
+the tokens of the name and the version, the one that ends each of them, and the one that picks the
+licence. The second is what an engine approaches that appends forced text.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,9 @@ BATCH = 16
 PREFILL_RUNS = 7
 DECODE_STEPS = 24
 N_BATCH = 512
+
+_LOG_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_NO_LOG = _LOG_CALLBACK(lambda level, text, data: None)  # kept: llama.cpp calls it until the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,10 @@ def measure(setup: Setup, workload: Workload) -> Ceiling:
     """Counts the workload's tokens and measures both rates."""
     with _Context(setup) as context:
         whole = [context.tokenize(prompt) for prompt in workload.prompts]
-        shared = len(os.path.commonprefix(whole))
+        shared = _common_prefix(whole)
         answers = [len(context.tokenize(text)) - 1 for text in workload.expected]
-        values = [
-            sum(len(context.tokenize(str(value))) for value in row.truth.model_dump().values())
+        chosen = [
+            len(context.tokenize(row.truth.name)) + len(context.tokenize(row.truth.version)) + 3
             for row in workload.rows
         ]
         prefix = whole[0][:shared]
@@ -79,7 +83,7 @@ def measure(setup: Setup, workload: Workload) -> Ceiling:
             shared=shared,
             own=sum(len(tokens) - shared for tokens in whole),
             answers=sum(answers),
-            forced=sum(answers) - sum(values),
+            forced=sum(answers) - sum(chosen),
         )
 
 
@@ -165,13 +169,14 @@ class _Context:
         return time.perf_counter() - started
 
 
-@ll.ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-def _no_log(level: int, text: bytes, data: object) -> None:
-    """llama.cpp's log would drown the harness's own lines."""
+def _common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all sequences share."""
+    columns = zip(*sequences, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def _load(path: Path) -> Any:
-    ll.llama_log_set(_no_log, None)
+    ll.llama_log_set(_NO_LOG, ctypes.c_void_p())
     ll.llama_backend_init()
     model = ll.llama_model_load_from_file(str(path).encode(), ll.llama_model_default_params())
     if not model:

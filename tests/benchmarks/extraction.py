@@ -11,6 +11,7 @@ figures are medians over rounds. An engine that is not installed is skipped with
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -89,10 +90,9 @@ def run_in_process(options: argparse.Namespace, name: str, busy: bool) -> Record
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+    # the group is gone already where everything ended by itself, as it should
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # the group ended by itself, as it should
     process.wait()
 
 

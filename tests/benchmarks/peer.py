@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from workload import Workload
 
@@ -22,17 +22,20 @@ class Setup:
     llama_server: Path | None = None
 
 
-class Peer(Protocol):
+class Peer(ABC):
     """A loaded engine. What happens before `answer` is not timed, nor what follows it."""
 
+    @abstractmethod
     def warm_up(self, text: str) -> None:
         """Generates a few tokens after `text`, so that weights are in memory and threads run."""
 
+    @abstractmethod
     def answer(self, workload: Workload) -> list[str]:
         """Answers every row greedily under the schema, the JSON texts in the order of the rows.
 
         Starts with nothing of the workload cached. Compiling the schema is part of the work.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Ends everything that was started."""

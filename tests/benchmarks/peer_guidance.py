@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-from peer import Setup, Unavailable
+from peer import Peer, Setup, Unavailable
 from workload import MAX_TOKENS, SCHEMA, Workload
 
 try:
-    import guidance
+    # by name, because neither it nor its types need be installed
+    guidance: Any = importlib.import_module("guidance")
 except ImportError as exc:
     raise Unavailable("pip install guidance") from exc
 
 
-class Guidance:
+class Guidance(Peer):
     """One model; every row continues the state that holds the shared prompt."""
 
     def __init__(self, setup: Setup) -> None:
@@ -28,7 +30,7 @@ class Guidance:
         )
 
     def warm_up(self, text: str) -> None:
-        self._model + text + guidance.gen(max_tokens=4, temperature=0.0)
+        _ = self._model + text + guidance.gen(max_tokens=4, temperature=0.0)
 
     def answer(self, workload: Workload) -> list[str]:
         shared = self._model + workload.shared

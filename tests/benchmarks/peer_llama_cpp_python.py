@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from llama_cpp import Llama, LlamaGrammar
-from peer import Setup
+from llama_cpp import Llama
+from llama_cpp.llama_grammar import LlamaGrammar
+from peer import Peer, Setup
 from workload import MAX_TOKENS, Workload
 
 
-class LlamaCppPython:
+class LlamaCppPython(Peer):
     """One `Llama`, one call per row."""
 
     def __init__(self, setup: Setup) -> None:
@@ -36,7 +37,7 @@ class LlamaCppPython:
         result = self._llama.create_completion(
             prompt, grammar=grammar, max_tokens=MAX_TOKENS, temperature=0.0, stop=["\n"]
         )
-        return cast("dict[str, Any]", result)["choices"][0]["text"]
+        return str(cast("dict[str, Any]", result)["choices"][0]["text"])
 
     def close(self) -> None:
         self._llama.close()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from peer import Setup, Unavailable
+from peer import Peer, Setup, Unavailable
 from workload import MAX_TOKENS, Workload
 
 CELLS_PER_SLOT = 2048
@@ -19,7 +19,7 @@ START_TIMEOUT_S = 60.0
 REQUEST_TIMEOUT_S = 300.0
 
 
-class LlamaServer:
+class LlamaServer(Peer):
     """A server with a fixed number of slots."""
 
     def __init__(self, setup: Setup, slots: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from extract_metadata import extract
-from peer import Setup
+from peer import Peer, Setup
 from workload import Workload
 
 import treegram as tg
@@ -17,7 +17,7 @@ def _continue(s: tg.State, text: str) -> None:
     s += tg.gen("text", max_tokens=4)
 
 
-class Treegram:
+class Treegram(Peer):
     """One model; a fresh one per run, so that its cache is empty."""
 
     def __init__(self, setup: Setup) -> None:

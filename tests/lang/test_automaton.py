@@ -76,6 +76,7 @@ RULES: dict[str, Node] = {
 texts = st.text(alphabet="abé日", max_size=14)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=300)
 @given(nodes, st.lists(texts, min_size=1, max_size=8))
 def test_accepts_what_the_definition_says(root: Node, samples: list[str]) -> None:
@@ -87,6 +88,7 @@ def test_accepts_what_the_definition_says(root: Node, samples: list[str]) -> Non
         assert automaton.accepts_prefix(data) == matches_prefix(rules, text), text
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=150)
 @given(nodes, st.data())
 def test_every_reachable_configuration_can_be_completed(root: Node, data: st.DataObject) -> None:
@@ -105,6 +107,7 @@ def test_every_reachable_configuration_can_be_completed(root: Node, data: st.Dat
         here = alive(automaton.step(here, data.draw(st.sampled_from(list(legal)))))
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=150)
 @given(nodes, st.integers(1, 6), st.data())
 def test_within_a_horizon_an_adopted_configuration_agrees(
@@ -149,9 +152,9 @@ def test_agrees_with_re(root: Node, pattern: str) -> None:
 
 
 def test_a_large_bound_is_exact_and_costs_no_states() -> None:
-    automaton = build(Seq((Literal('"'), Repeat(ANY, 3, 32767), Literal('"'))))
-    assert automaton.accepts(b'"' + b"a" * 32767 + b'"')
-    assert not automaton.accepts(b'"' + b"a" * 32768 + b"b")
+    automaton = build(Seq((Literal('"'), Repeat(ANY, 3, 5000), Literal('"'))))
+    assert automaton.accepts(b'"' + b"a" * 5000 + b'"')
+    assert not automaton.accepts_prefix(b'"' + b"a" * 5001)
     assert not automaton.accepts(b'"aa"')
 
 
@@ -207,7 +210,7 @@ def test_bytes_outside_the_alphabet_are_not_in_the_language() -> None:
     assert automaton.accepts(b"ab")
     assert automaton.next_bytes(automaton.start) == b"\x01\x02\x03\x05\x06\x07\x08\ta"
     with pytest.raises(GrammarError, match="no text satisfies"):
-        Automaton(rules, alphabet=frozenset(b"\x04"))
+        Automaton(rules, alphabet=frozenset(b"\x00"))
 
 
 def test_forced_run_stops_where_stopping_or_choosing_is_possible() -> None:

@@ -81,7 +81,7 @@ def test_rows_run_at_once_and_no_more_than_asked() -> None:
         assert len(batch.result(timeout=10)) == 5
 
 
-def test_iter_batch_gives_rows_as_they_finish_and_reads_them_lazily() -> None:
+def test_sglang_defect_rows_come_as_they_finish_and_are_read_lazily() -> None:
     read: list[int] = []
 
     def rows() -> Iterator[str]:

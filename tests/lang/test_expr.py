@@ -8,14 +8,15 @@ import pytest
 
 import treegram as tg
 from treegram.lang.base import Text
-from treegram.lang.expr import Concat, RoleBegin, RoleEnd, leaves
+from treegram.lang.expr import Appendable, Concat, RoleBegin, RoleEnd, leaves
 
 
 def test_plus_puts_text_and_expressions_in_order() -> None:
     x, y = tg.gen("x"), tg.gen("y")
     assert list(leaves("a" + x + "b" + y)) == ["a", x, "b", y]
     assert list(leaves(["a", [x, ("b",)], y])) == ["a", x, "b", y]
-    assert list(leaves(x + ["a", y])) == [x, "a", y]
+    more: list[Appendable] = ["a", y]
+    assert list(leaves(x + more)) == [x, "a", y]
 
 
 def test_a_long_sum_stays_flat() -> None:

@@ -9,6 +9,7 @@ import pytest
 import treegram as tg
 from treegram.lang.base import Text
 from treegram.lang.context import Execution
+from treegram.lang.fork import JoinMode
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 
@@ -215,11 +216,12 @@ def test_copy_leaves_the_original_alone() -> None:
 
 
 def test_sglang_defect_a_branchs_error_reaches_the_parent_on_join() -> None:
-    for mode in (None, "gather", "concat"):
+    modes: tuple[JoinMode | None, ...] = (None, "gather", "concat")
+    for mode in modes:
         s = new_state(tg.ScriptedBackend(["A", ValueError("boom"), "C"]))
         forks = s.fork(3)
         forks += tg.gen("x")
-        forks.join(mode)  # type: ignore[arg-type]
+        forks.join(mode)
         s += "more"
         with pytest.raises(ValueError, match="boom") as caught:
             s.sync()

@@ -119,6 +119,8 @@ def test_every_class_survives_printing(chars: set[str], negated: bool) -> None:
         (CharClass(union([(45, 45), (93, 94)])), r"[\-\]\x5E]"),
         (Repeat(A, 0, 2000), '"a"{0,2000}'),
         (Seq((Repeat(A, 0, 1),) * 20), '"a"{0,20}'),
+        (Seq((Repeat(A, 1, 2), Repeat(A, 2, None))), '"a"{3,}'),
+        (Seq((Repeat(A, 2, 2), Repeat(A, 3, 4))), '"a"{5,6}'),
         (Repeat(Repeat(A, 0, None), 0, None), '"a"*'),
         (Repeat(Seq((Repeat(A, 0, 1), Repeat(B, 0, 1))), 0, 10), '("a" "b"? | "b"){0,10}'),
         (Seq((Alt((A, B)), A)), '("a" | "b") "a"'),
@@ -127,6 +129,28 @@ def test_every_class_survives_printing(chars: set[str], negated: bool) -> None:
 )
 def test_what_is_printed(node: Node, text: str) -> None:
     assert rules_to_gbnf(Rules("root", {"root": node})) == f"root ::= {text}\n"
+
+
+@settings(max_examples=30)
+@given(st.sets(st.text("abc", max_size=4), min_size=17, max_size=60), st.text("abcd", max_size=5))
+def test_long_lists_of_texts_become_trees(words: set[str], other: str) -> None:
+    others = (Seq((Literal("d"), Ref("r"))), Seq((Repeat(A, 5, None), B)))
+    body = Alt((*others, *map(Literal, sorted(words))))
+    lowered = lower(Rules("r", {"r": body, "rest": A}))
+    for text in (*words, other, "d", "da", "aaaaab"):
+        assert matches(lowered, text) == matches(Rules("r", {"r": body}), text)
+    for node, _ in walk(lowered.rules["r"]):
+        options = node.options if isinstance(node, Alt) else ()
+        firsts = [option.text[0] for option in options if isinstance(option, Literal)]
+        assert len(firsts) == len(set(firsts))
+
+
+def test_a_deep_list_of_texts_is_split_into_rules() -> None:
+    words = ["a" * length for length in range(1, 400)]
+    text = rules_to_gbnf(Rules("root", {"root": Alt(tuple(map(Literal, words)))}))
+    parsed = Grammar.from_gbnf(text)
+    assert parsed.accepts("a" * 399)
+    assert not parsed.accepts("a" * 400)
 
 
 def test_the_start_rule_comes_first_and_is_called_root() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import treegram as tg
+from treegram.lang.base import Request
+from treegram.lang.scripted import ScriptedHandle
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 
@@ -32,7 +35,9 @@ def test_deltas_come_while_the_generation_runs() -> None:
     class Slow(tg.ScriptedBackend):
         """Sends its first chunk at once, and the rest when released."""
 
-        def submit(self, request, on_text=None):  # type: ignore[no-untyped-def]
+        def submit(
+            self, request: Request, on_text: Callable[[str], None] | None = None
+        ) -> ScriptedHandle:
             assert on_text is not None
             on_text("ab")
             sent = [False]
@@ -57,11 +62,10 @@ def test_deltas_come_while_the_generation_runs() -> None:
 
 def test_an_error_is_raised_after_the_text_before_it() -> None:
     stream = two.stream(model=tg.ScriptedBackend(["A", ValueError("boom")]))
-    seen = []
+    seen: list[tg.Delta] = []
     with pytest.raises(ValueError, match="boom"):
-        for delta in stream:
-            seen.append(delta.text)
-    assert "".join(seen) == "qSo A, "
+        seen.extend(stream)
+    assert "".join(delta.text for delta in seen) == "qSo A, "
     assert isinstance(stream.state.error, ValueError)
 
 
@@ -102,3 +106,17 @@ def test_of_several_samples_the_first_is_streamed() -> None:
     stream = program.stream(model=tg.ScriptedBackend(["A", "B", "C"]))
     assert list(stream) == [tg.Delta("x", "A")]
     assert stream.state["x"] == ["A", "B", "C"]
+
+
+def test_a_body_error_is_the_states_error_whatever_else_was_running() -> None:
+    @tg.function
+    def program(s: tg.State) -> None:
+        s += tg.gen("x")
+        raise ZeroDivisionError
+
+    stream = program.stream(model=tg.ScriptedBackend("A", held=True))
+    with pytest.raises(ZeroDivisionError):
+        list(stream)
+    assert isinstance(stream.state.error, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        stream.state["x"]

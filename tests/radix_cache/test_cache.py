@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
+from itertools import count, product
 
 import pytest
 from hypothesis import settings
@@ -63,19 +63,27 @@ def check(cache: RadixCache, store: FakeKVStore) -> None:
 
 # --- random operations -----------------------------------------------------------------------
 
-TOKENS = st.lists(st.integers(0, 1), max_size=8)
-CHUNK = st.lists(st.integers(0, 1), min_size=1, max_size=3)
-NAMESPACES = st.sampled_from(["", "", "tenant"])
+# few sequences with many common prefixes, so that operations meet
+SEQUENCES = st.sampled_from(
+    [
+        list(sequence)
+        for length in (1, 3, 5, 6)
+        for sequence in product([0, 1], repeat=length)
+        if sum(sequence) < 3
+    ]
+)
+CHUNKS = st.sampled_from([[0], [1], [0, 0], [0, 1], [1, 0], [0, 0, 1], [0, 1, 0]])
+NAMESPACES = st.sampled_from(["", "", "", "tenant"])
 
 
 class CacheMachine(RuleBasedStateMachine):
     """Any order of operations, with cells, ids and host memory too few for all of them."""
 
     @initialize(
-        n_cells=st.sampled_from([6, 12, 40]),
-        n_seqs=st.sampled_from([2, 3, 6]),
-        host_bytes=st.sampled_from([0, 64, 160, 1 << 20]),
-        idle_cells=st.sampled_from([0, 4, 40]),
+        n_cells=st.sampled_from([12, 24, 8]),
+        n_seqs=st.sampled_from([5, 9, 3, 2]),
+        host_bytes=st.sampled_from([160, 1 << 20, 64, 0]),
+        idle_cells=st.sampled_from([6, 0]),
     )
     def begin(self, n_cells: int, n_seqs: int, host_bytes: int, idle_cells: int) -> None:
         self.idle_cells = idle_cells
@@ -84,11 +92,13 @@ class CacheMachine(RuleBasedStateMachine):
             n_cells, n_seqs, host_bytes=host_bytes, idle_cells=idle_cells
         )
         self.running: list[tuple[Lease, list[int]]] = []
+        self.steps = 0
 
     def pick(self, data: st.DataObject) -> tuple[Lease, list[int]]:
         return self.running[data.draw(st.integers(0, len(self.running) - 1))]
 
-    @rule(tokens=TOKENS, limit=st.none() | st.integers(0, 8), namespace=NAMESPACES)
+    @precondition(lambda self: len(self.running) < 4)
+    @rule(tokens=SEQUENCES, limit=st.sampled_from([None, None, 4, 2]), namespace=NAMESPACES)
     def acquire(self, tokens: list[int], limit: int | None, namespace: str) -> None:
         matched = self.cache.match(tokens if limit is None else tokens[:limit], namespace)
         before = self.cache.stats()
@@ -108,7 +118,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.running.append((lease, tokens[: lease.length]))
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), tokens=CHUNK)
+    @rule(data=st.data(), tokens=CHUNKS)
     def evaluate(self, data: st.DataObject, tokens: list[int]) -> None:
         lease, held = self.pick(data)
         stats = self.cache.stats()
@@ -117,6 +127,19 @@ class CacheMachine(RuleBasedStateMachine):
         if fits:
             evaluate(self.cache, self.store, lease, tokens)
             held += tokens
+
+    @rule(tokens=SEQUENCES)
+    def request(self, tokens: list[int]) -> None:
+        """From start to end, where it fits."""
+        try:
+            lease = self.cache.acquire(tokens)
+        except CacheFull:
+            return
+        assert self.store.read(lease.seq) == tokens[: lease.length]
+        if self.cache.reserve(len(tokens) - lease.length):
+            evaluate(self.cache, self.store, lease, tokens[lease.length :])
+            self.cache.commit(lease, tokens)
+        self.cache.release(lease)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -159,7 +182,8 @@ class CacheMachine(RuleBasedStateMachine):
         self.cache.release(lease)
         assert self.cache.match(committed, lease.namespace) == len(committed)
 
-    @rule(n_cells=st.integers(0, 45))
+    @precondition(lambda self: self.steps % 3 == 1)
+    @rule(n_cells=st.integers(0, 25))
     def reserve(self, n_cells: int) -> None:
         before = self.cache.stats()
         if self.cache.reserve(n_cells):
@@ -167,12 +191,14 @@ class CacheMachine(RuleBasedStateMachine):
         else:
             assert self.cache.stats() == before
 
+    @precondition(lambda self: self.steps % 3 == 0)
     @rule()
     def trim_idle(self) -> None:
         self.cache.trim_idle()
         stats = self.cache.stats()
         assert stats.live_tokens - stats.locked_tokens <= self.idle_cells
 
+    @precondition(lambda self: self.steps % 20 == 19)
     @rule(namespace=st.sampled_from([None, "", "tenant"]))
     def clear(self, namespace: str | None) -> None:
         self.cache.clear(namespace)
@@ -181,12 +207,14 @@ class CacheMachine(RuleBasedStateMachine):
             assert stats.live_tokens == stats.locked_tokens
             assert stats.parked_tokens == 0
 
-    @rule(n=st.integers(1, 3))
+    @precondition(lambda self: self.steps % 10 == 9)
+    @rule(n=st.integers(1, 2))
     def loads_will_fail(self, n: int) -> None:
         self.store.failing_loads = n
 
     @invariant()
     def books_agree_with_the_store(self) -> None:
+        self.steps += 1
         check(self.cache, self.store)
         assert self.cache.stats().host_bytes <= self.host_bytes
 
@@ -353,6 +381,52 @@ def test_the_least_recently_used_leaf_is_parked_first() -> None:
     assert "parked: 2" in cache.render()
 
 
+def test_a_prefix_in_use_is_newer_than_one_that_only_began_later() -> None:
+    cache, store = new_cache()
+    first = start(cache, store, [1, 1])
+    run(cache, store, [2, 2])
+    cache.release(first)
+    assert cache.reserve(62)
+    assert cache.acquire([1, 1]).cached_tokens == 2
+    assert store.loads == 0
+
+
+def test_using_a_restored_prefix_makes_its_host_copy_newer() -> None:
+    cache, store = new_cache(host_bytes=4 * 8, idle_cells=0)
+    for first in (1, 2):
+        run(cache, store, [first, first])
+        cache.trim_idle()
+    cache.release(cache.acquire([1, 1]))
+    cache.trim_idle()
+    run(cache, store, [3, 3])
+    cache.trim_idle()
+    assert [cache.match([first, first]) for first in (1, 2, 3)] == [2, 0, 2]
+
+
+def test_host_memory_gives_up_copies_of_live_tokens_too() -> None:
+    cache, store = new_cache(host_bytes=4 * 8, idle_cells=0)
+    run(cache, store, [1, 1, 1])
+    cache.trim_idle()
+    lease = cache.acquire([1, 1, 1])
+    run(cache, store, [2, 2, 2])
+    cache.trim_idle()
+    assert (cache.match([2, 2, 2]), cache.stats().host_bytes) == (3, 24)
+    assert store.read(lease.seq) == [1, 1, 1]
+    check(cache, store)
+
+
+def test_the_last_lease_on_a_prefix_takes_it_over_from_the_first() -> None:
+    cache, store = new_cache()
+    first = start(cache, store, PROMPT)
+    second = cache.acquire([*PROMPT, 1])
+    evaluate(cache, store, second, [1])
+    cache.commit(second, [*PROMPT, 1])
+    assert cache.stats().sequences_used == 2
+    cache.release(first)
+    assert cache.stats().sequences_used == 1
+    check(cache, store)
+
+
 def test_locked_tokens_stay() -> None:
     cache, store = new_cache(n_cells=20)
     lease = start(cache, store, PROMPT)
@@ -435,6 +509,17 @@ def test_a_blob_that_does_not_fit_leaves_the_live_prefix() -> None:
     assert cache.acquire(PROMPT).cached_tokens == 0
     cache.release(other)
     assert cache.acquire(PROMPT).cached_tokens == 10
+    check(cache, store)
+
+
+def test_room_for_a_whole_blob_is_made_for_the_part_that_is_wanted() -> None:
+    cache, store = new_cache(n_cells=12)
+    run(cache, store, PROMPT)
+    assert cache.reserve(12)
+    run(cache, store, [1, 2, 3, 4, 5, 6])
+    lease = cache.acquire(PROMPT[:4])
+    assert store.read(lease.seq) == PROMPT[:4]
+    assert store.held_cells == 4
     check(cache, store)
 
 

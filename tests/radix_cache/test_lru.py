@@ -14,8 +14,19 @@ def node(last_used: float = 0) -> Node:
     return Node(np.array([1], dtype=np.int32), None, last_used)
 
 
+STEPS = st.tuples(st.sampled_from(["add", "discard", "use", "pop"]), st.integers(0, 7))
+
+
+def test_use_while_waiting_counts() -> None:
+    queue, first, second = LruQueue(), node(1), node(2)
+    queue.add(first)
+    queue.add(second)
+    first.last_used = 3
+    assert [queue.pop(), queue.pop(), queue.pop()] == [second, first, None]
+
+
 @settings(derandomize=True, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["add", "discard", "use", "pop"]), st.integers(0, 7))))
+@given(st.lists(STEPS, min_size=20))
 def test_agrees_with_sorting(steps: list[tuple[str, int]]) -> None:
     nodes = [node() for _ in range(8)]
     queue, held = LruQueue(), set[int]()

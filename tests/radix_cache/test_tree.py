@@ -127,6 +127,18 @@ def test_split_keeps_the_lower_node_and_gives_the_upper_its_locks() -> None:
     assert (upper.lock_count, node.lock_count) == (0, 0)
 
 
+def test_coming_and_going_stamp_the_whole_path() -> None:
+    now = 0.0
+    tree = RadixTree(lambda: now)
+    upper, leaf, other = tree.insert([1]), tree.insert([1, 2]), tree.insert([1, 3])
+    now = 1.0
+    tree.lock(leaf)
+    assert (upper.last_used, leaf.last_used, other.last_used) == (1, 1, 0)
+    now = 2.0
+    tree.unlock(leaf)
+    assert (upper.last_used, leaf.last_used, other.last_used) == (2, 2, 0)
+
+
 def test_namespaces_share_nothing_and_cost_nothing_when_empty() -> None:
     tree = new_tree()
     leaf = tree.insert([1, 2], "a")

@@ -1,6 +1,7 @@
 """FILE:FUNCTION names a program, or the error says what the file has instead."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,11 @@ def cards(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _restore_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+def _restore_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    yield
+    for name in [n for n in sys.modules if n.startswith(("loading_", "treegram_program_"))]:
+        del sys.modules[name]
 
 
 def test_a_program_is_found_by_file_and_name(cards: Path) -> None:

@@ -51,6 +51,11 @@ def client(app_client: Callable[..., TestClient]) -> Iterator[TestClient]:
         yield client
 
 
+def post(client: TestClient, path: str, body: dict[str, Any]) -> Any:
+    """Posts JSON in ASCII, as a client may, so that half a surrogate pair gets through."""
+    return client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+
+
 def error_of(response: Any, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     error: dict[str, Any] = response.json()["error"]
@@ -73,6 +78,21 @@ def error_of(response: Any, status: int) -> dict[str, Any]:
         ({"max_tokens": True}, "max_tokens", "valid integer"),
         ({"max_tokens": 4, "max_completion_tokens": 4}, "max_tokens", "give one"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "at most 4"),
+        ({"stop": ""}, "stop", "at least 1"),
+        ({"stop": ["a", 5]}, "stop[1]", "valid string"),
+        ({"regex": "\ud800"}, "regex", "surrogate"),
+        ({"json_schema": 3}, "json_schema", "valid dictionary"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages[0].content[0].type",
+            "'text'",
+        ),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content", "surrogate"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {}}},
+            "response_format.json_schema.name",
+            "missing",
+        ),
         ({"logit_bias": {"x": 1}}, "logit_bias", "token ids"),
         ({"top_logprobs": 2}, "top_logprobs", "needs logprobs"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "stream: true"),
@@ -97,9 +117,8 @@ def error_of(response: Any, status: int) -> dict[str, Any]:
 def test_a_wrong_field_is_a_400_that_names_it(
     client: TestClient, body: dict[str, Any], param: str, words: str
 ) -> None:
-    error = error_of(client.post("/v1/chat/completions", json={**CHAT, **body}), 400)
-    assert error["param"] is not None
-    assert error["param"].startswith(param)
+    error = error_of(post(client, "/v1/chat/completions", {**CHAT, **body}), 400)
+    assert error["param"] == param
     assert words in error["message"]
     assert error["type"] == "invalid_request_error"
 
@@ -190,12 +209,13 @@ def test_an_unknown_program_or_route_is_a_404(client: TestClient) -> None:
         ({"arguments": {"name": "x"}, "sampling": {"heat": 1}}, "sampling.heat", "unknown"),
         ({"arguments": {"name": "x"}, "sampling": {"top_p": 7.0}}, "sampling.top_p", "(0, 1]"),
         ({"args": {}}, "args", "unknown field"),
+        ({"arguments": {"name": "\ud800"}}, "arguments", "surrogate"),
     ],
 )
 def test_wrong_arguments_of_a_program_are_named(
     client: TestClient, body: dict[str, Any], param: str, words: str
 ) -> None:
-    error = error_of(client.post("/v1/programs/greet/run", json=body), 400)
+    error = error_of(post(client, "/v1/programs/greet/run", body), 400)
     assert error["param"] == param
     assert words in error["message"]
 
@@ -326,3 +346,10 @@ def test_a_failure_before_the_first_text_has_a_status_also_in_a_stream(
 
 def test_an_api_error_prints_as_its_message() -> None:
     assert str(ApiError(400, "a message")) == "a message"
+
+
+def test_what_no_encoding_can_write_is_sent_as_an_escape() -> None:
+    assert ApiError(400, "\ud800").response().body == (
+        b'{"error": {"message": "\\ud800", "type": "invalid_request_error", '
+        b'"param": null, "code": null}}'
+    )

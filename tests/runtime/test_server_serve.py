@@ -73,7 +73,7 @@ def test_sigterm_lets_a_running_stream_finish_and_refuses_new_work(served: Serve
             model="smollm2",
             prompt="One, two, three",
             stream=True,
-            max_tokens=300,
+            max_tokens=120,
             extra_body={"ignore_eos": True},
             temperature=0,
         ) as stream:

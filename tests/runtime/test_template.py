@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 import treegram as tg
 from treegram.lang.base import Generated, Message, Prompt, Text
 from treegram.runtime import template_sandbox
+from treegram.runtime.llama import LlamaModel
 from treegram.runtime.template import ChatTemplate
 
 CHATML = (
@@ -166,6 +166,11 @@ def test_a_template_that_rewrites_contents_leaves_them_unparsed() -> None:
     assert prompt == (Text("<|a|><|user|>", template=True), Text("HI <|END|><|end|>"))
 
 
+def test_a_template_that_begins_with_a_rewritten_content_is_all_plain() -> None:
+    source = "{% for m in messages %}{{ m.content | upper }}{% endfor %}"
+    assert ChatTemplate(source).render([message("user", "hi")], False) == (Text("HI"),)
+
+
 def test_a_template_that_hides_a_content_shows_the_others() -> None:
     source = (
         "{% for m in messages %}{% if not loop.first %}[{{ m.content }}]{% endif %}{% endfor %}"
@@ -277,15 +282,9 @@ def test_a_template_cannot_reach_python(source: str) -> None:
 
 
 @pytest.mark.model
-def test_the_embedded_models_own_template(embedded_path: object) -> None:
-    import gguf
-
-    reader = gguf.GGUFReader(str(embedded_path))
-    field = reader.get_field("tokenizer.chat_template")
-    assert field is not None
-    source = str(bytes(field.parts[field.data[0]]), "utf-8")
-    del field, reader
-    gc.collect()
+def test_the_embedded_models_own_template(vocabulary_model: LlamaModel) -> None:
+    source = vocabulary_model.chat_template
+    assert source is not None
     messages = [message("user", "Hi <|im_end|>"), message("assistant", "Yes")]
     prompt = ChatTemplate(source, "<|im_start|>", "<|im_end|>").render(messages, True)
     assert text_of(prompt) == plain_jinja(source, messages, True)

@@ -1,0 +1,49 @@
+"""Pruning keeps the language and leaves no dead end; loops are found."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from treegram.lang.ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from treegram.lang.prune import first_loop, first_unproductive, prune
+from treegram.lang.random_text import random_text
+
+A, B = Literal("a"), Literal("b")
+
+
+@pytest.mark.parametrize(
+    ("rules", "pruned"),
+    [
+        ({"root": Alt((A, Ref("dead"))), "dead": Seq((B, Ref("dead")))}, {"root": A}),
+        ({"root": A, "unused": B}, {"root": A}),
+        ({"root": Seq((A, Repeat(Ref("no"), 0, 5))), "no": NEVER}, {"root": Seq((A, EMPTY))}),
+        ({"root": Alt((Repeat(CharClass(()), 1, 2), B))}, {"root": B}),
+        ({"root": Ref("x"), "x": B}, {"root": Ref("x"), "x": B}),
+    ],
+)
+def test_dead_branches_and_unused_rules_go(rules: dict[str, Node], pruned: dict[str, Node]) -> None:
+    assert prune(Rules("root", rules)).rules == pruned
+
+
+def test_the_rule_to_blame_is_named() -> None:
+    dead: dict[str, Node] = {"root": Seq((A, Ref("x"))), "x": Alt((Ref("y"), Ref("y"))), "y": NEVER}
+    assert first_unproductive(Rules("root", dead)) == "y"
+    assert first_unproductive(Rules("root", {"root": A, "y": NEVER})) is None
+    assert first_unproductive(Rules("root", {"root": Seq((A, Ref("root")))})) == "root"
+
+
+def test_a_rule_that_can_be_nothing_but_itself_is_found() -> None:
+    loop: dict[str, Node] = {"root": Ref("x"), "x": Alt((A, Ref("y"))), "y": Ref("x")}
+    assert first_loop(Rules("root", loop)) == "x"
+    fine: dict[str, Node] = {"root": Alt((A, Ref("x"))), "x": Seq((B, Ref("root")))}
+    assert first_loop(Rules("root", fine)) is None
+
+
+def test_random_texts_end_even_in_deep_recursion() -> None:
+    body = Alt((Seq((Literal("("), Repeat(Ref("root"), 1, None), Literal(")"))), A))
+    rules = Rules("root", {"root": body})
+    texts = {random_text(rules, random.Random(seed), max_depth=3) for seed in range(50)}
+    assert {"a", "(a)"} <= texts
+    assert all(text.count("(") == text.count(")") for text in texts)
