@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .grammar import Grammar
 
 FinishReason: TypeAlias = Literal["stop", "length", "constraint"]
-"""`stop`: end-of-turn token or a stop string; `constraint`: nothing may follow; `length`: max_tokens."""
+"""`stop`: end token or stop string; `constraint`: nothing may follow; `length`: max_tokens."""
 
 EngineName: TypeAlias = Literal["treegram", "llama.cpp"]
 """Who executes a grammar: treegram's automaton, or llama.cpp's own grammar sampler."""
@@ -27,7 +27,7 @@ SelectMethod: TypeAlias = Literal["length_normalized", "greedy", "unconditional"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Prompt text. Special tokens are parsed in it only if `template` (it came from a chat template)."""
+    """Prompt text. Control tokens are parsed in it only if it is a chat template's (`template`)."""
 
     text: str
     template: bool = False
@@ -52,7 +52,7 @@ Prompt: TypeAlias = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message; `content` is spans, so that generated tokens survive into the next prompt."""
+    """One chat message; as spans, its generated tokens survive into the next prompt."""
 
     role: str
     content: Prompt
@@ -63,7 +63,7 @@ class GenRequest:
     """Generate after `prompt`."""
 
     prompt: Prompt
-    params: SamplingParams = SamplingParams()
+    params: SamplingParams = field(default_factory=SamplingParams)
     grammar: Grammar | None = None
     max_tokens: int = 512
     min_tokens: int = 0
@@ -93,7 +93,7 @@ Request: TypeAlias = GenRequest | SelectRequest
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One sampled token: its piece, its log-probability (after masking), and the best alternatives."""
+    """One token: its piece, its log-probability after masking, and the best alternatives."""
 
     token: int
     piece: bytes
@@ -131,7 +131,7 @@ class GenResult:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScore:
-    """One choice's evidence: `logprobs` of its tokens given the prompt, and the `score` that ranked it."""
+    """One choice: the `logprobs` of its tokens given the prompt, and the `score` that ranked it."""
 
     choice: str
     score: float
@@ -140,7 +140,7 @@ class ChoiceScore:
 
 @dataclass(frozen=True, slots=True)
 class SelectResult:
-    """What a SelectRequest gave: the winning `index`, and all `scores` in the order of the choices."""
+    """What a SelectRequest gave: the winner's `index`, and `scores` in the order of the choices."""
 
     text: str
     spans: Prompt
@@ -159,7 +159,7 @@ class Handle(Protocol):
         """Waits and returns the result. Raises the request's error, or TimeoutError."""
 
     def add_done_callback(self, callback: Callable[[Handle], None]) -> None:
-        """Calls `callback(self)` once the request is done, at once if it is; from the engine's thread."""
+        """Calls `callback(self)` once it is done, at once if it is; from the engine's thread."""
 
     def cancel(self) -> None:
         """Asks to stop; the request ends with CancelledError and frees its cells. Idempotent."""

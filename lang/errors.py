@@ -1,14 +1,14 @@
 """Every exception that treegram raises on purpose.
 
     TreegramError
-    ├── ProgramError          the program text is wrong: signature, unknown variable, misuse of a state
+    ├── ProgramError          the program is wrong: signature, misuse of a state
     │   └── VariableError     a variable that was never generated (also a KeyError)
     ├── ConstraintError       a constraint cannot be compiled (also a ValueError)
     │   ├── RegexError        with `column` and a caret
     │   ├── SchemaError       with the JSON `path` and the `keyword`
     │   └── GrammarError      a grammar the printer or the parser refuses
     ├── ParameterError        an argument out of its range (also a ValueError), with `parameter`
-    ├── OutputError           an output that is not a value of its constraint (cut by max_tokens, or refused by a validator)
+    ├── OutputError           an output that is no value of its constraint: cut, or refused
     ├── ModelError            a GGUF that is missing, damaged or not supported
     ├── ContextOverflowError  a request that would not fit the context even alone
     ├── CancelledError        the program was cancelled

@@ -105,7 +105,11 @@ def flat_of(schema: Mapping[str, object], path: str) -> Flat:
     if "const" in schema:
         constant = schema["const"]
         values = [v for v in values if same(v, constant)] if values is not None else [constant]
-    refused = tuple((name, kind) for name, (kind, _) in REFUSED.items() if name in schema)
+    refused = tuple(
+        (name, kind)
+        for name, (kind, _) in REFUSED.items()
+        if name in schema and not (name.startswith("unevaluated") and schema[name] is True)
+    )
     flat = replace(
         flat,
         values=None if values is None else tuple(values),

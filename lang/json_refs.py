@@ -27,6 +27,7 @@ class Document:
         self.root: Schema = root
         self._named: dict[str, Sub] = {}
         self._resources: list[str] = []
+        self._repeated: set[str] = set()
         for node, path, depth in _containers(root):
             if depth > MAX_DEPTH:
                 raise SchemaError(f"nested deeper than {MAX_DEPTH} levels", path)
@@ -36,7 +37,9 @@ class Document:
     def _note_names(self, node: Mapping[str, object], path: str) -> None:
         anchor, identity = node.get("$anchor"), node.get("$id", node.get("id"))
         if isinstance(anchor, str):
-            self._named.setdefault(f"#{anchor}", Sub(node, path))
+            if f"#{anchor}" in self._named:
+                self._repeated.add(anchor)
+            self._named[f"#{anchor}"] = Sub(node, path)
         if isinstance(identity, str):
             if path != "$" and not identity.startswith("#"):
                 self._resources.append(path)
@@ -71,7 +74,8 @@ class Document:
                 )
             node, where = start.schema, start.path
         elif any(
-            path == base or path.startswith((f"{base}.", f"{base}[")) for base in self._resources
+            path == scope or path.startswith((f"{scope}.", f"{scope}["))
+            for scope in self._resources
         ):
             raise SchemaError(
                 f"$ref {ref!r} is relative to the $id of a schema around it; "
@@ -83,8 +87,9 @@ class Document:
             node, where = self.root, "$"
         if fragment and not fragment.startswith("/"):
             named = self._named.get(f"#{fragment}")
-            if named is None:
-                raise SchemaError(f"$ref {ref!r}: no such anchor", path, "$ref")
+            if named is None or fragment in self._repeated:
+                what = "no such anchor" if named is None else "more than one such anchor"
+                raise SchemaError(f"$ref {ref!r}: {what}", path, "$ref")
             return named
         target: object = node
         for step in fragment.split("/")[1:]:

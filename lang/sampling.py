@@ -15,14 +15,15 @@ class SamplingParams:
 
     The distribution is defined in this order: penalties and `logit_bias` change the logits, the
     constraint masks them, `temperature` scales them, softmax; then `top_k`, `top_p` and `min_p`
-    truncate and the rest is renormalised. `temperature=0` (the default) is greedy: the best legal token.
+    truncate and the rest is renormalised. `temperature=0`, the default, takes the best legal token.
 
     Attributes:
         temperature: 0 for greedy, else > 0.
         top_k: keep the k likeliest tokens; 0 keeps all.
         top_p: keep the likeliest tokens up to this mass, in (0, 1]; 1 keeps all.
         min_p: drop tokens below this share of the likeliest one's probability, in [0, 1].
-        repetition_penalty: divides positive (multiplies negative) logits of tokens that occurred (CTRL); 1 is off.
+        repetition_penalty: divides positive and multiplies negative logits of tokens that occurred
+            in the prompt or since (CTRL, arXiv:1909.05858); 1 is off.
         frequency_penalty: subtracted per occurrence among the generated tokens.
         presence_penalty: subtracted once for a token that was generated.
         logit_bias: token id -> added to its logit; `-inf` forbids it.

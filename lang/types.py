@@ -98,8 +98,11 @@ def _modern_typed_dict(typed: Any, inside: tuple[object, ...]) -> Any:
 
 
 def _load(text: str) -> object:
-    """A JSON value. Raises ValueError also for NaN and Infinity, which `json` would let through."""
-    return json.loads(text, parse_constant=_refuse_constant)
+    """A JSON value. Raises ValueError for whatever is none, NaN and too deep nesting included."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("the JSON value is nested too deeply to be read") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -111,7 +111,7 @@ class Decoder(KVStore, Protocol):
         """Evaluates a batch. Raises NoSlot (nothing changed) or EngineError (fatal)."""
 
     def logits(self, index: int) -> Logits:
-        """Logits of the batch's token `index`, float32[n_vocab]; a view valid until the next decode."""
+        """Logits of the batch's token `index`, float32[n_vocab]: a view until the next decode."""
 
     def clear(self) -> None:
         """Frees every cell of every sequence."""

@@ -32,9 +32,9 @@ class Engine:
 
     Args:
         decoder: the model context; the engine is its only user from now on.
-        max_running: most requests decoded at once; on a CPU the kernels turn slower above 16 to 32.
+        max_running: most requests decoded at once; CPU kernels get slower above 16 to 32.
         chunk_tokens: most prefill tokens per batch while other requests are decoding.
-        idle_cells: cells that unused prefixes may keep in the context; each slows every decode step.
+        idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
     """
@@ -293,7 +293,7 @@ class Engine:
         request.on_done(request, error)
 
     def _recover(self, slices: list[Slice], error: EngineError) -> None:
-        """After a fatal decode: fails the requests of that batch, requeues the rest, starts afresh."""
+        """After a fatal decode: fails that batch's requests, requeues the rest, starts afresh."""
         failed = {id(piece.request) for piece in slices}
         running, self._scheduler.running = self._scheduler.running, []
         self._decoder.clear()

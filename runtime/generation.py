@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from ..lang.base import (
     FinishReason,
+    Generated,
     GenRequest,
     GenResult,
-    Generated,
     Span,
     Text,
     TokenLogprob,
@@ -31,7 +31,7 @@ class Generation:
         vocabulary: pieces and end-of-generation tokens of the model.
         matcher: the constraint (and healing prefix), or None.
         prompt: token ids before the generation, for the repetition penalty.
-        prefix: text backed up by token healing: the first tokens spell it again, the result omits it.
+        prefix: text backed up by token healing; the first tokens respell it, the result omits it.
         on_text: receives text deltas.
     """
 
@@ -100,7 +100,7 @@ class Generation:
         return new
 
     def _append(self, tokens: Sequence[int]) -> list[int]:
-        """Takes tokens until a stop string or max_tokens ends the generation; returns those taken."""
+        """Takes tokens until a stop string or max_tokens ends it; returns those taken."""
         new: list[int] = []
         for token in tokens:
             new.append(token)

@@ -34,13 +34,14 @@ context = ll.llama_init_from_model(model, shape)
 if not context:
     sys.exit(4)
 token = (ll.llama_token * 1)(0)
-if not ll.llama_model_has_encoder(model) and ll.llama_decode(context, ll.llama_batch_get_one(token, 1)):
+batch = ll.llama_batch_get_one(token, 1)
+if not ll.llama_model_has_encoder(model) and ll.llama_decode(context, batch):
     sys.exit(5)
 """
 
 
 def check_gguf(path: Path) -> None:
-    """Raises ModelError if `path` is no GGUF that llama.cpp can load; says what is wrong with it."""
+    """Raises ModelError, saying what is wrong, if `path` is no GGUF that llama.cpp can load."""
     if not path.exists():
         raise ModelError(f"{path}: no such file; expected a GGUF model")
     if path.is_dir():

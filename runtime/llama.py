@@ -19,10 +19,10 @@ from typing import Any
 # step then takes seconds. Set before libgomp loads; a value of the user's own stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-import llama_cpp.llama_cpp as ll  # noqa: E402  (the environment must be set first)
+import llama_cpp.llama_cpp as ll
 
-from ..lang.errors import ModelError  # noqa: E402
-from .base import Vocabulary  # noqa: E402
+from ..lang.errors import ModelError
+from .base import Vocabulary
 
 TESTED = ("0.3.36",)
 _WORD_START_TYPES = (ll.LLAMA_VOCAB_TYPE_SPM, ll.LLAMA_VOCAB_TYPE_UGM)
@@ -75,7 +75,7 @@ log_tail = _LogTail()
 class LlamaModel:
     """A GGUF's weights and vocabulary. Implements `runtime.base.Tokenizer`.
 
-    The file must have passed `gguf_check.check_gguf`: llama.cpp can abort the process on a damaged one.
+    The file must have passed `gguf_check.check_gguf`: a damaged one can abort the process.
 
     Args:
         path: the GGUF file.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp.llama_cpp as ll
@@ -21,6 +22,8 @@ from ..lang.errors import GrammarError
 from ..lang.grammar import Grammar
 from ..lang.ir import Literal, Ref, Rules, Seq
 from .base import BoolMask
+from .spelling import Speller
+from .token_trie import TokenTrie
 
 if TYPE_CHECKING:
     from .llama import LlamaModel
@@ -47,6 +50,11 @@ class LlamaGrammarFactory:
             dtype=np.int32,
         )
         self.eog = min(vocabulary.eog)
+
+    @cached_property
+    def speller(self) -> Speller:
+        """How the model writes healed text; made when there first is some."""
+        return Speller(self.model, TokenTrie(self.model.vocabulary))
 
     def start(self, prefix: bytes = b"", canonical: bool = True) -> LlamaGrammarMatcher:
         """A fresh walk; see `MatcherFactory.start`. The prefix becomes a part of the grammar.
@@ -94,7 +102,8 @@ class _Sampler:
             selected=-1,
             sorted=False,
         )
-        ll.llama_sampler_apply(self.handle, ctypes.byref(array))
+        pointer: Any = ctypes.byref(array)  # the binding's annotation asks for an array
+        ll.llama_sampler_apply(self.handle, pointer)
         kept: BoolMask = data["logit"] == 0
         return kept
 
@@ -166,7 +175,6 @@ class LlamaGrammarMatcher:
         """Whether the token spells the pending text as this walk wants it spelled."""
         if token in self._vocabulary.eog:
             return not self._pending
-        shorter = len(self._vocabulary.pieces[token]) < len(self._pending)
-        if not (shorter and self._canonical):
-            return True
-        return token == self._factory.model.encode(self._pending.decode(errors="replace"))[0]
+        if len(self._vocabulary.pieces[token]) >= len(self._pending):
+            return True  # the grammar begins with the pending text, so it has checked the rest
+        return token in self._factory.speller.first_tokens(self._pending, self._canonical)

@@ -22,7 +22,7 @@ class TrieCount:
         return len(self._seen) + self._again
 
     def add(self, tokens: Sequence[int], namespace: str = "", *, is_request: bool = False) -> None:
-        """Adds a sequence that was evaluated; `is_request` marks a whole prompt that needs logits."""
+        """Adds an evaluated sequence; `is_request` marks a whole prompt that needs logits."""
         before = len(self._seen)
         chained = hash(namespace)
         for token in tokens:

@@ -1,4 +1,4 @@
-"""A loaded model as a `Backend`: prompts to tokens, constraints to matchers, requests to the engine."""
+"""A loaded model as a `Backend`: prompts to tokens, constraints to matchers, on to the engine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..lang.base import (
-    GenRequest,
     Generated,
+    GenRequest,
     Handle,
     Message,
     Prompt,

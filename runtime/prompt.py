@@ -18,7 +18,7 @@ HEAL_TOKENS = 4
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """Token ids, and the text behind them that token healing gave back (the first tokens respell it)."""
+    """Token ids, and the text behind them that the first generated tokens respell (healing)."""
 
     tokens: list[int]
     prefix: str = ""

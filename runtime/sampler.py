@@ -98,7 +98,7 @@ class Sampler:
         values = logits[legal].astype(np.float64)
         if not len(values) or values.max() == -np.inf:
             raise GrammarError(
-                "no token is legal here: the constraint, logit_bias and min_tokens exclude every one"
+                "no token is legal here: constraint, logit_bias and min_tokens exclude every one"
             )
         if params.temperature == 0:
             pick = int(values.argmax())
@@ -117,8 +117,9 @@ class Sampler:
 
 def softmax(values: Probabilities) -> Probabilities:
     """Probabilities of float64 logits; -inf gives 0."""
-    exp = np.exp(values - values.max())
-    return exp / exp.sum()
+    weights: Probabilities = np.exp(values - values.max())
+    weights /= weights.sum()
+    return weights
 
 
 def truncate(
@@ -127,7 +128,7 @@ def truncate(
     """Applies top-k, then top-p, then min-p, and renormalises.
 
     Returns:
-        indices kept (likeliest first when anything was cut) and their probabilities, which sum to 1.
+        indices kept (likeliest first when anything was cut), and their probabilities.
     """
     if not params.top_k and params.top_p == 1.0 and params.min_p == 0.0:
         return np.arange(len(probabilities)), probabilities
@@ -151,4 +152,5 @@ def log_softmax_at(logits: Logits, tokens: Sequence[int]) -> NDArray[np.float64]
     top = float(logits.max())
     total = np.log(np.exp(logits - np.float32(top)).sum(dtype=np.float64))
     chosen: NDArray[np.float64] = logits[list(tokens)].astype(np.float64)
-    return chosen - top - total
+    chosen -= top + total
+    return chosen

@@ -77,7 +77,7 @@ class Scheduler:
         self.waiting.extendleft(reversed(held_back))
 
     def _should_wait(self, request: EngineRequest) -> bool:
-        """Whether a running request is about to compute a longer prefix of this one than is cached."""
+        """Whether a running request is about to compute more of this prefix than is cached."""
         cached = -1
         for other in self.running:
             if other.namespace != request.namespace or other.computed >= other.prefill_tokens:

@@ -87,7 +87,8 @@ class TokenTrie:
 
     def greedy(self) -> int:
         """The choice that greedy decoding inside the trie ends on."""
-        node, tokens = self._root, ()
+        node = self._root
+        tokens: tuple[int, ...] = ()
         while node.children:
             token = max(node.logprobs, key=node.logprobs.__getitem__)
             if tokens in self._choices and node.end_logprob > node.logprobs[token]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
 from treegram.runtime.llama import LlamaModel, dequantize
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def vocabulary_model(embedded_path: Path) -> Iterator[LlamaModel]:
 
 
 @pytest.fixture(scope="session")
-def embedded_model(embedded_path: Path) -> Iterator["Model"]:
+def embedded_model(embedded_path: Path) -> Iterator[Model]:
     """The embedded model, loaded once for all tests."""
     from treegram.runtime.model import Model, ModelOptions
 

@@ -20,8 +20,8 @@ from . import openai_api, programs_api
 from .errors import ApiError, from_exception
 from .gate import Gate
 from .guard import LOOPBACK_HOSTS, Guard
-from .house import House
 from .metrics import Metrics
+from .service import Service
 from .validation import validation_error
 
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -51,13 +51,13 @@ def create_app(
     Raises:
         ProgramError: a program's parameters cannot be described.
     """
-    house = House(programs, provider, models, gate or Gate())
+    service = Service(programs, provider, models, gate or Gate())
     app = FastAPI(title="treegram", redoc_url=None)
-    app.include_router(openai_api.router(house))
-    app.include_router(programs_api.router(house))
-    _add_operations(app, house)
+    app.include_router(openai_api.router(service))
+    app.include_router(programs_api.router(service))
+    _add_operations(app, service)
     _add_error_handlers(app)
-    app.add_middleware(_Count, metrics=house.metrics)
+    app.add_middleware(_Count, metrics=service.metrics)
     app.add_middleware(
         Guard, api_key=api_key, allowed_hosts=allowed_hosts, max_body_bytes=max_body_bytes
     )
@@ -71,15 +71,15 @@ def create_app(
     return app
 
 
-def _add_operations(app: FastAPI, house: House) -> None:
+def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/health")
     async def health() -> Response:
-        house.gate.check()
+        service.gate.check()
         return JSONResponse({"status": "ok"})
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return PlainTextResponse(house.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return PlainTextResponse(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -95,6 +95,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         return from_exception(exc).response()
 
     app.add_exception_handler(TreegramError, failed)
+    app.add_exception_handler(RecursionError, failed)
     app.add_exception_handler(Exception, failed)  # a bug of ours: the server logs it as well
 
 

@@ -110,6 +110,8 @@ def from_exception(exc: BaseException) -> ApiError:
             return ApiError(400, message, code="invalid_constraint")
         case OutputError():
             return ApiError(422, message, type="output_error", code=exc.finish_reason)
+        case RecursionError():
+            return ApiError(400, "the body is nested too deeply", code="invalid_value")
         case CancelledError():
             return unavailable("the server is shutting down and cancelled this request", 5)
         case TreegramError() if not isinstance(exc, EngineError | ModelError):

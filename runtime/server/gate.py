@@ -1,4 +1,4 @@
-"""Admission: how many requests are in the house, and whether more may come in.
+"""Admission: how many requests are being served, and whether more may come in.
 
 The gate is `loading` until the model is up, then `ready`, then `draining`: what is inside may
 finish, everything new gets 503. It is called from the event loop and from the thread that handles

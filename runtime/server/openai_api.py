@@ -22,10 +22,10 @@ from ...lang.sampling import SamplingParams
 from .errors import ApiError
 from .events import EventStream, answer
 from .generation import Finished, Generations
-from .house import House
 from .openai_constraints import grammar_of
 from .openai_requests import ChatRequest, CompletionRequest, GenerationFields
 from .openai_shapes import ChatShape, CompletionShape, total_usage
+from .service import Service
 
 CHAT_MAX_TOKENS = 512
 COMPLETION_MAX_TOKENS = 16
@@ -46,29 +46,29 @@ class Job:
     include_usage: bool
 
 
-def router(house: House) -> APIRouter:
-    """The routes over one house."""
+def router(service: Service) -> APIRouter:
+    """The routes of one service."""
     routes = APIRouter()
 
     @routes.get("/v1/models")
     def list_models() -> dict[str, Any]:
-        return {"object": "list", "data": [_model_json(name) for name in house.models]}
+        return {"object": "list", "data": [_model_json(name) for name in service.models]}
 
     @routes.get("/v1/models/{name:path}")
     def get_model(name: str) -> dict[str, Any]:
-        return _model_json(house.model_name(name))
+        return _model_json(service.model_name(name))
 
     @routes.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:
         if body.stream:
-            return EventStream(_stream(house, body))
-        return await answer(request, _whole(house, body))
+            return EventStream(_stream(service, body))
+        return await answer(request, _whole(service, body))
 
     @routes.post("/v1/completions")
     async def complete(body: CompletionRequest, request: Request) -> Response:
         if body.stream:
-            return EventStream(_stream(house, body))
-        return await answer(request, _whole(house, body))
+            return EventStream(_stream(service, body))
+        return await answer(request, _whole(service, body))
 
     return routes
 
@@ -77,25 +77,25 @@ def _model_json(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "treegram"}
 
 
-async def _whole(house: House, body: ChatRequest | CompletionRequest) -> Mapping[str, Any]:
-    with house.gate.admit() as ticket:
-        job = await run_in_threadpool(_job, house, body)
+async def _whole(service: Service, body: ChatRequest | CompletionRequest) -> Mapping[str, Any]:
+    with service.gate.admit() as ticket:
+        job = await run_in_threadpool(_job, service, body)
         async with Generations(
-            job.backend, job.requests, model=job.model, ticket=ticket, metrics=house.metrics
+            job.backend, job.requests, model=job.model, ticket=ticket, metrics=service.metrics
         ) as generations:
             results = await generations.results()
         return job.shape.answer(results, total_usage(results, job.n))
 
 
 async def _stream(
-    house: House, body: ChatRequest | CompletionRequest
+    service: Service, body: ChatRequest | CompletionRequest
 ) -> AsyncGenerator[Mapping[str, Any], None]:
-    with house.gate.admit() as ticket:
-        job = await run_in_threadpool(_job, house, body)
+    with service.gate.admit() as ticket:
+        job = await run_in_threadpool(_job, service, body)
         results: dict[int, GenResult] = {}
         opened: set[int] = set()
         async with Generations(
-            job.backend, job.requests, model=job.model, ticket=ticket, metrics=house.metrics
+            job.backend, job.requests, model=job.model, ticket=ticket, metrics=service.metrics
         ) as generations:
             async for event in generations:
                 if event.index not in opened:
@@ -111,27 +111,27 @@ async def _stream(
             yield job.shape.usage(total_usage(in_order, job.n))
 
 
-def _job(house: House, body: ChatRequest | CompletionRequest) -> Job:
+def _job(service: Service, body: ChatRequest | CompletionRequest) -> Job:
     """Checks what pydantic cannot, compiles the constraint and renders the prompt."""
-    model = house.model_name(body.model)
+    model = service.model_name(body.model)
     if body.stream_options is not None and not body.stream:
         raise ApiError(400, "stream_options needs stream: true", param="stream_options")
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     n = body.n or 1
     if isinstance(body, ChatRequest):
-        backend = house.backend(model)
+        backend = service.backend(model)
         prompts = [_chat_prompt(backend, body)]
         shape: Shape = ChatShape(model, include_usage)
     else:
         _check_completion(body, n)
-        backend = house.backend(model)
+        backend = service.backend(model)
         prompts = [(Text(prompt),) for prompt in body.prompt]
         echo = [prompt if body.echo else "" for prompt in body.prompt for _ in range(n)]
         shape = CompletionShape(model, include_usage, echo)
     started_s = time.perf_counter()
     grammar = grammar_of(body)
     if grammar is not None:
-        house.metrics.compiled(model, time.perf_counter() - started_s)
+        service.metrics.compiled(model, time.perf_counter() - started_s)
     return Job(model, backend, _requests(body, prompts, n, grammar), n, shape, include_usage)
 
 

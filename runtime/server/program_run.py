@@ -27,9 +27,9 @@ from ..parameters import Parameters
 from ..variables import variables_json
 from .errors import ApiError, from_program
 from .gate import Ticket
-from .house import House
 from .openai_requests import Strict
 from .openai_shapes import usage_json
+from .service import Service
 
 
 class Sampling(Strict):
@@ -61,19 +61,19 @@ class Run:
 
     def __init__(
         self,
-        house: House,
+        service: Service,
         name: str,
         program: Program,
         parameters: Parameters,
         body: RunRequest,
         threads: anyio.CapacityLimiter,
     ) -> None:
-        self._house = house
+        self._service = service
         self._name = name
         self._program = program
         self._body = body
         self._threads = threads
-        self._model = house.model_name(body.model)
+        self._model = service.model_name(body.model)
         self._arguments = _checked(parameters, body)
 
     async def whole(self) -> Mapping[str, Any]:
@@ -86,7 +86,7 @@ class Run:
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """`{"variable", "text"}` per delta, then the whole answer. Raises ApiError."""
         started_s = time.perf_counter()
-        with self._house.gate.admit() as ticket:
+        with self._service.gate.admit() as ticket:
             worker = _Worker(self, ticket)
             task = asyncio.create_task(anyio.to_thread.run_sync(worker.run, limiter=self._threads))
             try:
@@ -97,14 +97,14 @@ class Run:
                 worker.cancel()
                 with suppress(BaseException):
                     await asyncio.shield(task)
-            self._house.metrics.finished(self._model, started_s, time.perf_counter())
+            self._service.metrics.finished(self._model, started_s, time.perf_counter())
             yield final
 
     def start(self) -> Stream:
         """Starts the program; called in the worker thread, since it may load the model."""
         sampling = self._body.sampling
         return self._program.stream(
-            model=self._house.backend(self._model),
+            model=self._service.backend(self._model),
             sampling=None if sampling is None else sampling.params(),
             **self._arguments,
         )

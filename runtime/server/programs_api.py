@@ -12,20 +12,20 @@ from ...lang.program import Program
 from ..parameters import Parameters
 from .errors import ApiError
 from .events import EventStream, answer
-from .house import House
 from .program_run import Run, RunRequest
+from .service import Service
 
 
-def router(house: House) -> APIRouter:
-    """The routes over one house. Raises ProgramError for a program with unusable annotations."""
+def router(service: Service) -> APIRouter:
+    """The routes of one service. Raises ProgramError for a program with unusable annotations."""
     routes = APIRouter()
-    parameters = {name: Parameters(program) for name, program in house.programs.items()}
+    parameters = {name: Parameters(program) for name, program in service.programs.items()}
     # a run holds its thread until it ends, so runs have a limit of their own
-    threads = anyio.CapacityLimiter(house.gate.max_requests)
+    threads = anyio.CapacityLimiter(service.gate.max_requests)
 
     @routes.get("/v1/programs")
     def list_programs() -> dict[str, Any]:
-        data = [describe(name) for name in house.programs]
+        data = [describe(name) for name in service.programs]
         return {"object": "list", "data": data}
 
     @routes.get("/v1/programs/{name}")
@@ -35,14 +35,14 @@ def router(house: House) -> APIRouter:
 
     @routes.post("/v1/programs/{name}/run")
     async def run_program(name: str, body: RunRequest, request: Request) -> Response:
-        run = Run(house, name, find(name), parameters[name], body, threads)
+        run = Run(service, name, find(name), parameters[name], body, threads)
         if body.stream:
             return EventStream(run.events())
         return await answer(request, run.whole())
 
     def find(name: str) -> Program:
-        if name not in house.programs:
-            known = ", ".join(house.programs) or "none"
+        if name not in service.programs:
+            known = ", ".join(service.programs) or "none"
             raise ApiError(
                 404,
                 f"no program {name!r} here; this server has: {known}",
@@ -50,13 +50,13 @@ def router(house: House) -> APIRouter:
                 param="name",
                 code="program_not_found",
             )
-        return house.programs[name]
+        return service.programs[name]
 
     def describe(name: str) -> dict[str, Any]:
         return {
             "name": name,
             "object": "program",
-            "doc": house.programs[name].doc,
+            "doc": service.programs[name].doc,
             "parameters": parameters[name].describe(),
         }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from extract_metadata import extract
 from peer import Peer, Setup
-from workload import Workload
+from workload import EXAMPLES, Workload
 
 import treegram as tg
+from treegram.runtime.loading import load_program
 from treegram.runtime.model import Model, ModelOptions
 from treegram.runtime.runtime import Runtime
+
+extract = load_program(f"{EXAMPLES / 'extract_metadata.py'}:extract")
 
 
 @tg.function

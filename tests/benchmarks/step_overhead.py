@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from extract_metadata import extract
+from peer_treegram import extract
 from workload import WARM_UP, extraction
 
 import treegram as tg

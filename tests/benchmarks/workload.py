@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 # the task lives with the example that a reader meets first, and examples are not a package
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))
 
 from package_metadata import SHARED_PROMPT, Package, Row, as_json, grade, installed_rows
 

@@ -439,6 +439,7 @@ REFUSED: list[tuple[Json, str, str | None]] = [
     ({"$ref": "#/$defs/none"}, "$", "$ref"),
     ({"$ref": "https://example.com/other.json"}, "$", "$ref"),
     ({"properties": {"a": {"$ref": "#nowhere"}}}, "$.properties.a", "$ref"),
+    ({"$ref": "#x", "$defs": {"a": {"$anchor": "x"}, "b": {"$anchor": "x"}}}, "$", "$ref"),
     ({"$ref": "#"}, "$", "$ref"),
     (
         {"items": {"$id": "https://example.com/x", "items": {"$ref": "#/items"}}},

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import llama_cpp.llama_cpp as ll
 import numpy as np
 import pytest
+
 from treegram.radix_cache.cache import Lease, RadixCache
 from treegram.runtime.base import Batch, Logits
 from treegram.runtime.llama import LlamaModel
@@ -149,7 +150,7 @@ def test_damaged_kv_is_seen(f32_model: LlamaModel, warm: Warm, cold: Cold, damag
     tokens = ids(f32_model, STORY + " mended his nets")
     prefix, context, at = len(tokens) - 1, warm.context, 9
     if damage == "wrong token":
-        wrong = tokens[:at] + [tokens[at] + 1] + tokens[at + 1 :]
+        wrong = [*tokens[:at], tokens[at] + 1, *tokens[at + 1 :]]
         context.decode(batch(wrong[:prefix], 0, 0))
     elif damage == "shifted position":
         context.decode(batch(tokens[:prefix], 0, 0))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from treegram.lang.base import GenRequest
 from treegram.lang.errors import CancelledError, ContextOverflowError, EngineError
 from treegram.runtime.base import NoSlot, Vocabulary
@@ -191,7 +192,7 @@ def test_an_error_while_sampling_fails_only_its_request() -> None:
     engine = Engine(FakeDecoder())
     outcome = Outcome([1, 2], 8)
     request = GenRequest((), max_tokens=8)
-    params = replace(request.params, logit_bias={i: -np.inf for i in range(N_VOCAB)})
+    params = replace(request.params, logit_bias=dict.fromkeys(range(N_VOCAB), -np.inf))
     bad = Outcome([3, 4], 8)
     bad.request.generation = Generation(replace(request, params=params), VOCABULARY)
     engine.submit(bad.request)
@@ -212,8 +213,9 @@ def test_closing_fails_what_is_running() -> None:
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    values = logits.astype(np.float64)
-    return values - np.log(np.exp(values).sum())
+    values: np.ndarray = logits.astype(np.float64)
+    values -= np.log(np.exp(values).sum())
+    return values
 
 
 @given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from treegram.lang.errors import ModelError
 from treegram.runtime import gguf_check
 from treegram.runtime.gguf_check import check_gguf

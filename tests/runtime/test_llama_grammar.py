@@ -121,7 +121,7 @@ def test_the_engines_agree_at_every_step(
 
 
 @pytest.mark.parametrize("canonical", [False, True])
-@pytest.mark.parametrize("prefix", ["hel", "the quick", " "])
+@pytest.mark.parametrize("prefix", ["hel", "the quick", " ", "日本語😀"])
 def test_the_engines_heal_alike(
     prefix: str, canonical: bool, vocabulary_model: LlamaModel, trie: TokenTrie
 ) -> None:

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from treegram.lang.base import (
     GenRequest,
     GenResult,
@@ -42,12 +43,14 @@ def test_greedy_equals_a_plain_loop_over_llama_cpp(embedded_model: Model) -> Non
     result = gen(embedded_model, prompt, max_tokens=12, heal=False, ignore_eos=True)
     context = LlamaContext(embedded_model.tokenizer, n_ctx=256, n_seqs=2)
     tokens = embedded_model.tokenizer.encode(prompt, start=True)
-    done, expected = 0, []
+    done = 0
+    expected: list[int] = []
     while len(expected) < 12:
         new = tokens[done:]
         wants = np.arange(len(new)) == len(new) - 1
         positions = np.arange(done, len(tokens), dtype=np.int32)
-        context.decode(Batch(np.array(new, np.int32), positions, np.zeros(len(new), np.int32), wants))
+        seqs = np.zeros(len(new), np.int32)
+        context.decode(Batch(np.array(new, np.int32), positions, seqs, wants))
         done = len(tokens)
         logits = context.logits(len(new) - 1).copy()
         logits[list(embedded_model.tokenizer.vocabulary.eog)] = -np.inf
@@ -77,14 +80,16 @@ def test_max_tokens_and_min_tokens(embedded_model: Model) -> None:
 
 def test_a_seed_makes_sampling_repeatable(embedded_model: Model) -> None:
     params = SamplingParams(temperature=1.0, top_p=0.95, seed=11)
-    texts = {gen(embedded_model, "My favourite animal", params=params, max_tokens=12).text for _ in range(3)}
+    prompt = "My favourite animal"
+    texts = {gen(embedded_model, prompt, params=params, max_tokens=12).text for _ in range(3)}
     assert len(texts) == 1
     other = SamplingParams(temperature=1.0, top_p=0.95, seed=12)
-    assert gen(embedded_model, "My favourite animal", params=other, max_tokens=12).text not in texts
+    assert gen(embedded_model, prompt, params=other, max_tokens=12).text not in texts
 
 
 def test_logprobs_of_free_text(embedded_model: Model) -> None:
-    result = gen(embedded_model, "The capital of France is", params=SamplingParams(logprobs=3), max_tokens=3)
+    params = SamplingParams(logprobs=3)
+    result = gen(embedded_model, "The capital of France is", params=params, max_tokens=3)
     assert result.logprobs is not None
     assert len(result.logprobs) == 3
     for entry in result.logprobs:
@@ -143,13 +148,14 @@ def test_a_cut_output_is_a_beginning_of_a_valid_one(embedded_model: Model, max_t
 def test_forced_text_is_not_decoded_step_by_step(embedded_model: Model) -> None:
     """A wholly forced output costs no forward pass at all."""
     before = embedded_model.stats().steps
-    result = gen(embedded_model, "Anything", grammar=Grammar.from_regex("exactly this text"), heal=False)
+    grammar = Grammar.from_regex("exactly this text")
+    result = gen(embedded_model, "Anything", grammar=grammar, heal=False)
     assert (result.text, result.finish_reason) == ("exactly this text", "constraint")
     assert embedded_model.stats().steps == before
 
 
 def test_healing_lets_a_token_cross_the_prompt_boundary(embedded_model: Model) -> None:
-    healed = gen(embedded_model, "The link is <a href=\"http:", max_tokens=6)
+    healed = gen(embedded_model, 'The link is <a href="http:', max_tokens=6)
     assert healed.text.startswith("//")
     grammar = Grammar.from_regex("//[a-z]+[.]com")
     constrained = gen(embedded_model, "The link is http:", grammar=grammar, max_tokens=20)
@@ -163,9 +169,8 @@ def brute_force(model: Model, prompt: str, choice: str) -> float:
     tokens = head + tail
     context = LlamaContext(tokenizer, n_ctx=256, n_seqs=2)
     n = len(tokens)
-    context.decode(
-        Batch(np.array(tokens, np.int32), np.arange(n, dtype=np.int32), np.zeros(n, np.int32), np.ones(n, np.bool_))
-    )
+    positions, seqs = np.arange(n, dtype=np.int32), np.zeros(n, np.int32)
+    context.decode(Batch(np.array(tokens, np.int32), positions, seqs, np.ones(n, np.bool_)))
     total = 0.0
     for i, token in enumerate(tail):
         logits = context.logits(len(head) + i - 1).astype(np.float64)
@@ -206,13 +211,15 @@ def test_one_token_choices_evaluate_only_the_prompt(embedded_model: Model) -> No
 
 def test_a_few_shot_batch_evaluates_the_trie_and_nothing_more(embedded_model: Model) -> None:
     """32 rows started all at once: at most 1.02 of the fewest tokens possible."""
-    shots = "".join(f"Word: {w}\nOpposite: {o}\n\n" for w, o in [("hot", "cold"), ("up", "down"), ("big", "small")] * 6)
-    words = (
-        "old new early late fast slow rich poor hard soft high low light dark open closed wet dry near far "
-        "loud quiet left right true false clean dirty strong weak full empty"
-    ).split()
+    pairs = [("hot", "cold"), ("up", "down"), ("big", "small")] * 6
+    shots = "".join(f"Word: {w}\nOpposite: {o}\n\n" for w, o in pairs)
+    words = """
+        old new early late fast slow rich poor hard soft high low light dark open closed wet dry
+        near far loud quiet left right true false clean dirty strong weak full empty
+    """.split()
     before = embedded_model.stats()
-    requests = [GenRequest((Text(f"{shots}Word: {w}\nOpposite:"),), max_tokens=8, stop=("\n",)) for w in words]
+    prompts = [(Text(f"{shots}Word: {w}\nOpposite:"),) for w in words]
+    requests = [GenRequest(p, max_tokens=8, stop=("\n",)) for p in prompts]
     handles = [embedded_model.submit(r) for r in requests]
     for handle in handles:
         handle.result(WAIT_S)
@@ -257,7 +264,7 @@ def test_cancelling_ends_the_request_and_frees_its_place(embedded_model: Model) 
 def test_task_accuracy_is_the_same_with_the_cache_on_and_off(embedded_model: Model) -> None:
     """Each row in a namespace of its own shares nothing with any other."""
     shots = "".join(
-        f'Text: {n} is {a} years old.\nJSON: {json.dumps({"name": n, "age": a})}\n\n'
+        f"Text: {n} is {a} years old.\nJSON: {json.dumps({'name': n, 'age': a})}\n\n"
         for n, a in [("Tom", 5), ("Maria", 44), ("Ravi", 71)]
     )
     rows = [("Anna", 31), ("Ben", 19), ("Chloe", 62), ("Dan", 8), ("Eve", 27), ("Finn", 90)]
@@ -280,6 +287,7 @@ def test_task_accuracy_is_the_same_with_the_cache_on_and_off(embedded_model: Mod
         ]
         results = [h.result(WAIT_S) for h in [embedded_model.submit(r) for r in requests]]
         right[cache] = sum(
-            json.loads(r.text) == {"name": n, "age": a} for r, (n, a) in zip(results, rows, strict=True)
+            json.loads(r.text) == {"name": n, "age": a}
+            for r, (n, a) in zip(results, rows, strict=True)
         )
     assert right["on"] == right["off"] == len(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from treegram.lang.base import Generated, Text
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.prompt import tokenize
@@ -19,7 +20,8 @@ def spelled(model: LlamaModel, tokens: list[int]) -> str:
 def test_control_tokens_are_parsed_in_template_text_only(vocabulary_model: LlamaModel) -> None:
     control = vocabulary_model.encode("<|im_start|>", special=True)
     assert len(control) == 1
-    template = tokenize((Text("<|im_start|>", template=True),), vocabulary_model, bos=None, heal=False)
+    marked = (Text("<|im_start|>", template=True),)
+    template = tokenize(marked, vocabulary_model, bos=None, heal=False)
     user = tokenize((Text("<|im_start|>"),), vocabulary_model, bos=None, heal=False)
     assert template.tokens == control
     assert control[0] not in user.tokens

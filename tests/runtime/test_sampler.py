@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from treegram.lang.errors import GrammarError, ParameterError
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import BoolMask

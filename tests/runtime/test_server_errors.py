@@ -151,6 +151,21 @@ def test_a_body_that_is_no_json_object_says_so(
     assert words in error_of(response, 400)["message"]
 
 
+@pytest.mark.parametrize("depth", [100, 500, 900, 2000])
+def test_deep_nesting_is_never_a_servers_error(client: TestClient, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    schema = '{"items":' * depth + "true" + "}" * depth
+    for path, content in (
+        ("/v1/programs/greet/run", f'{{"arguments": {{"name": {deep}}}}}'),
+        ("/v1/completions", f'{{"prompt": {deep}}}'),
+        ("/v1/completions", f'{{"prompt": "a", "json_schema": {deep}}}'),
+        ("/v1/completions", f'{{"prompt": "a", "json_schema": {schema}}}'),
+    ):
+        headers = {"content-type": "application/json"}
+        response = client.post(path, content=content, headers=headers)
+        assert response.status_code in (200, 400), response.text
+
+
 def test_a_schema_error_names_its_json_path(client: TestClient) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "strnig"}}}
     response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
@@ -277,7 +292,7 @@ def test_loading_and_draining_are_503_with_retry_after(
             gate.drain()
 
 
-def test_a_full_house_is_a_503_until_somebody_leaves(app_client: Callable[..., TestClient]) -> None:
+def test_too_many_requests_are_a_503_until_one_ends(app_client: Callable[..., TestClient]) -> None:
     gate = Gate(max_requests=1)
     with app_client(gate=gate) as client:
         with gate.admit():

@@ -214,6 +214,11 @@ def test_a_client_that_leaves_cancels_the_program(
         setup.backend.release()
 
 
+def test_the_openapi_description_is_served(start: Callable[[ScriptedBackend], Setup]) -> None:
+    paths = start(ScriptedBackend("x")).http.get("/openapi.json").json()["paths"]
+    assert {"/v1/programs/{name}/run", "/v1/chat/completions", "/v1/completions"} <= set(paths)
+
+
 def test_metrics_count_answers_and_time_them(start: Callable[[ScriptedBackend], Setup]) -> None:
     setup = start(ScriptedBackend("x"))
     setup.run("greet", arguments={"name": "Ada"})

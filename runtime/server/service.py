@@ -20,7 +20,7 @@ class HasStats(Protocol):
     def stats(self) -> EngineStats: ...
 
 
-class House:
+class Service:
     """One server's state; every route gets it.
 
     Attributes:
