@@ -27,7 +27,6 @@ from .engine import Engine
 from .generation import Generation
 from .gguf_check import check_gguf
 from .handle import RequestHandle
-from .healing import HealingFactory
 from .llama import LlamaModel
 from .llama_context import LlamaContext
 from .llama_grammar import LlamaGrammarFactory
@@ -35,7 +34,6 @@ from .matcher import GrammarMatcherFactory
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
 from .select import Scoring, TokenTrie, rank
-from .spelling import Speller
 from .stats import EngineStats
 from .template import ChatTemplate
 from .token_trie import TokenTrie as VocabularyTrie
@@ -104,7 +102,7 @@ class Model:
         self.n_ctx = self._context.n_cells
         vocabulary = self._llama.vocabulary
         self._trie = VocabularyTrie(vocabulary)
-        self._healing = HealingFactory(vocabulary, Speller(self._llama, self._trie), self._trie)
+        self._healing = GrammarMatcherFactory(None, vocabulary, self._llama, self._trie)
         self._constraints: OrderedDict[tuple[str, str], MatcherFactory] = OrderedDict()
         self._lock = threading.Lock()
         source = self._llama.chat_template

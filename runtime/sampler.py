@@ -1,8 +1,8 @@
 """Drawing the next token from logits, exactly as `SamplingParams` defines it.
 
 Order: penalties and bias, the constraint's mask, temperature, softmax, then top-k, top-p, min-p and
-renormalisation. Greedy checks the best token against the constraint before any mask is computed:
-the best token, if legal, is the best legal token.
+renormalisation. Greedy checks the best few tokens against the constraint before any mask is
+computed: the first legal one of them is the best legal token.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from ..lang.sampling import SamplingParams
 from .base import BoolMask, Logits, Matcher
 
 Probabilities = NDArray[np.float64]
+
+CANDIDATES = 16
+"""Best tokens that greedy decoding checks one by one before a mask is computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ class Sampler:
         if self._changes_logits or banned:
             logits = self._adjusted(logits, banned)
         if params.temperature == 0 and params.logprobs is None:
-            best = int(logits.argmax())
-            if logits[best] > -np.inf and (matcher is None or matcher.allows(best)):
+            best = _best_legal(logits, matcher)
+            if best is not None:
                 return Draw(best)
         mask = None if matcher is None else matcher.mask()
         return self._draw_masked(logits, mask)
@@ -115,6 +118,21 @@ class Sampler:
         return Draw(token, float(logprobs[pick]), top)
 
 
+def _best_legal(logits: Logits, matcher: Matcher | None) -> int | None:
+    """The best legal token if it is among the few best tokens, else None."""
+    best = int(logits.argmax())
+    if logits[best] == -np.inf:
+        return None
+    if matcher is None or matcher.allows(best):
+        return best
+    few = np.argpartition(logits, -min(CANDIDATES, len(logits)))[-CANDIDATES:]
+    # ties go to the lower id, as in argmax over a mask
+    for token in few[np.lexsort((few, -logits[few]))].tolist():
+        if logits[token] > -np.inf and matcher.allows(token):
+            return int(token)
+    return None
+
+
 def softmax(values: Probabilities) -> Probabilities:
     """Probabilities of float64 logits; -inf gives 0."""
     weights: Probabilities = np.exp(values - values.max())
@@ -132,15 +150,22 @@ def truncate(
     """
     if not params.top_k and params.top_p == 1.0 and params.min_p == 0.0:
         return np.arange(len(probabilities)), probabilities
-    order = np.argsort(-probabilities, kind="stable")
-    if params.top_k:
-        order = order[: params.top_k]
+    # sorting a whole vocabulary takes longer than a decode step of a small model
+    n = len(probabilities)
+    if 0 < params.top_k < n:
+        able = np.argpartition(-probabilities, params.top_k)[: params.top_k]
+    elif params.top_p < 1.0:
+        # tokens below this share have less than 1 - top_p together: none of them is needed
+        able = np.flatnonzero(probabilities >= (1.0 - params.top_p) / n)
+    else:
+        able = np.flatnonzero(probabilities >= params.min_p * probabilities.max())
+    order = able[np.argsort(-probabilities[able], kind="stable")]
     kept = probabilities[order]
     kept = kept / kept.sum()
     if params.top_p < 1.0:
         # the token that reaches the mass is kept, as in the paper (Holtzman et al., 2020)
-        n = int(np.searchsorted(np.cumsum(kept), params.top_p)) + 1
-        order, kept = order[:n], kept[:n]
+        size = int(np.searchsorted(np.cumsum(kept), params.top_p)) + 1
+        order, kept = order[:size], kept[:size]
     if params.min_p:
         strong = kept >= params.min_p * kept[0]
         order, kept = order[strong], kept[strong]

@@ -17,7 +17,14 @@ from pydantic import ValidationError
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-from package_metadata import SHARED_PROMPT, Package, Row, as_json, grade, installed_rows
+from package_metadata import (  # noqa: E402 - only importable once the path is set
+    SHARED_PROMPT,
+    Package,
+    Row,
+    as_json,
+    grade,
+    installed_rows,
+)
 
 MAX_TOKENS = 96
 SCHEMA: type[Package] = Package
