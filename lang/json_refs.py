@@ -7,11 +7,18 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from .errors import SchemaError
+from .ir import SURROGATES
 from .json_keywords import CONSTRAINING, Schema, check_keywords, child
 from .json_merge import Sub
 
 MAX_DEPTH = 100
 MAX_NODES = 20_000
+
+
+def _refuse_surrogates(node: Mapping[str, object], path: str) -> None:
+    for key in node:
+        if any(SURROGATES[0] <= ord(c) <= SURROGATES[1] for c in key):
+            raise SchemaError(f"the name {key!r} holds half of a surrogate pair: no text", path)
 
 
 class Document:
@@ -32,6 +39,7 @@ class Document:
             if depth > MAX_DEPTH:
                 raise SchemaError(f"nested deeper than {MAX_DEPTH} levels", path)
             if isinstance(node, Mapping):
+                _refuse_surrogates(node, path)
                 self._note_names(node, path)
 
     def _note_names(self, node: Mapping[str, object], path: str) -> None:

@@ -49,11 +49,7 @@ class SamplingParams:
             ("top_k", self.top_k >= 0, "0 (all) or more"),
             ("top_p", 0 < self.top_p <= 1, "in (0, 1]"),
             ("min_p", 0 <= self.min_p <= 1, "in [0, 1]"),
-            (
-                "repetition_penalty",
-                0 < self.repetition_penalty < math.inf,
-                "a finite number above 0",
-            ),
+            ("repetition_penalty", 0.01 <= self.repetition_penalty <= 100, "in [0.01, 100]"),
             ("frequency_penalty", math.isfinite(self.frequency_penalty), "a finite number"),
             ("presence_penalty", math.isfinite(self.presence_penalty), "a finite number"),
             ("seed", self.seed is None or 0 <= self.seed < 2**64, "None or 0 to 2**64 - 1"),

@@ -197,7 +197,7 @@ class LlamaModel:
         """See `Tokenizer.encode`. BOS is never added here."""
         if not text:
             return []
-        data = text.encode("utf-8", "replace")
+        data = text.encode()
         if start or not self._word_start:
             return self._tokenize(data, special)
         # SentencePiece puts a word-start space before every text; behind a newline it cannot

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..lang.base import Generated, Prompt, Span, Text
+from ..lang.errors import ParameterError
 from .base import Tokenizer
 
 HEAL_TOKENS = 4
@@ -32,8 +33,12 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: boo
             already writes it; added alone where the prompt is empty.
         heal: back up the last token of trailing user text, so that the model may choose a longer
             one across the boundary. Never across template or generated text.
+
+    Raises:
+        ParameterError: the text holds half of a surrogate pair, which no tokeniser can read.
     """
     spans = _joined(prompt)
+    _refuse_surrogates(spans)
     tokens: list[int] = []
     prefix = ""
     for i, span in enumerate(spans):
@@ -47,6 +52,19 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: boo
     if bos is not None and tokens[:1] != [bos]:
         tokens.insert(0, bos)
     return TokenPrompt(tokens, prefix)
+
+
+def _refuse_surrogates(spans: Iterable[Span]) -> None:
+    for span in spans:
+        try:
+            span.text.encode()
+        except UnicodeEncodeError as error:
+            near = span.text[max(0, error.start - 20) : error.start]
+            raise ParameterError(
+                "prompt",
+                f"{span.text[error.start]!r} after {near!r} is half of a surrogate pair and no text; "
+                "decode the input with errors='replace' where it is read",
+            ) from error
 
 
 def _joined(prompt: Iterable[Span]) -> list[Span]:
