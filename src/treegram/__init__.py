@@ -12,6 +12,7 @@ print(capital.run("France")["answer"])
 
 from __future__ import annotations
 
+import importlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ from .lang import (
 )
 
 if TYPE_CHECKING:
-    from .runtime.model import Model
+    from .runtime.model import Model, ModelOptions
     from .runtime.runtime import Runtime
 
 __version__ = "0.1.0"
@@ -88,6 +89,7 @@ __all__ = [
     "Message",
     "Model",
     "ModelError",
+    "ModelOptions",
     "ModelProvider",
     "OutputError",
     "ParameterError",
@@ -123,17 +125,18 @@ __all__ = [
 ]
 
 
+# The runtime loads llama.cpp's shared library; programs can be written, and tested with a
+# ScriptedBackend, without it.
+_FROM_RUNTIME = {
+    "Model": ".runtime.model",
+    "ModelOptions": ".runtime.model",
+    "Runtime": ".runtime.runtime",
+}
+
+
 def __getattr__(name: str) -> object:
-    # The runtime loads llama.cpp's shared library; programs can be written, and tested with a
-    # ScriptedBackend, without it.
-    if name == "Runtime":
-        from .runtime.runtime import Runtime
-
-        return Runtime
-    if name == "Model":
-        from .runtime.model import Model
-
-        return Model
+    if name in _FROM_RUNTIME:
+        return getattr(importlib.import_module(_FROM_RUNTIME[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
