@@ -32,7 +32,7 @@ class Engine:
 
     Args:
         decoder: the model context; the engine is its only user from now on.
-        max_running: most requests decoded at once; CPU kernels get slower above 16 to 32.
+        max_running: most requests decoded at once; CPU kernels get slower from 64 rows on.
         chunk_tokens: most prefill tokens per batch while other requests are decoding.
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
@@ -43,7 +43,7 @@ class Engine:
         self,
         decoder: Decoder,
         *,
-        max_running: int = 16,
+        max_running: int = 32,
         chunk_tokens: int = 256,
         idle_cells: int = 1024,
         host_bytes: int = 2 << 30,

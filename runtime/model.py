@@ -60,7 +60,7 @@ class ModelOptions:
     n_ctx: int = 8192
     n_threads: int | None = None
     n_gpu_layers: int = -1
-    max_running: int = 16
+    max_running: int = 32
     chunk_tokens: int = 256
     idle_cells: int = 1024
     host_bytes: int = 2 << 30

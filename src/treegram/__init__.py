@@ -68,6 +68,7 @@ from .lang import (
 if TYPE_CHECKING:
     from .runtime.model import Model, ModelOptions
     from .runtime.runtime import Runtime
+    from .runtime.stats import EngineStats
 
 __version__ = "0.1.0"
 
@@ -81,6 +82,7 @@ __all__ = [
     "ContextOverflowError",
     "Delta",
     "EngineError",
+    "EngineStats",
     "Fork",
     "GenMeta",
     "Grammar",
@@ -128,6 +130,7 @@ __all__ = [
 # The runtime loads llama.cpp's shared library; programs can be written, and tested with a
 # ScriptedBackend, without it.
 _FROM_RUNTIME = {
+    "EngineStats": ".runtime.stats",
     "Model": ".runtime.model",
     "ModelOptions": ".runtime.model",
     "Runtime": ".runtime.runtime",
