@@ -157,12 +157,15 @@ class Handle(Protocol):
 
     def result(self, timeout: float | None = None) -> Result:
         """Waits and returns the result. Raises the request's error, or TimeoutError."""
+        ...
 
     def add_done_callback(self, callback: Callable[[Handle], None]) -> None:
         """Calls `callback(self)` once it is done, at once if it is; from the engine's thread."""
+        ...
 
     def cancel(self) -> None:
         """Asks to stop; the request ends with CancelledError and frees its cells. Idempotent."""
+        ...
 
 
 class Backend(Protocol):
@@ -173,9 +176,11 @@ class Backend(Protocol):
 
         Raises what can be known at once (an empty choices list, a constraint that cannot compile).
         """
+        ...
 
     def render_chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
         """The model's own chat template over `messages`; template text is marked as such."""
+        ...
 
 
 class ModelProvider(Protocol):
@@ -183,3 +188,4 @@ class ModelProvider(Protocol):
 
     def model(self, name: str | None) -> Backend:
         """The backend for `name`; None is the default model. Raises ModelError if unknown."""
+        ...

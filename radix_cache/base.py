@@ -35,9 +35,11 @@ class KVStore(Protocol):
 
     def copy(self, src: int, dst: int, start: int, stop: int) -> None:
         """Shares the cells of `src` at positions [start, stop) with `dst`. Moves no data."""
+        ...
 
     def remove(self, seq: int, start: int, stop: int) -> None:
         """Takes positions [start, stop) from `seq`; `stop` -1 means to the end."""
+        ...
 
     def save(self, seq: int, start: int, stop: int) -> Blob:
         """Copies [start, stop), which is all that `seq` holds, into host memory. The cells stay."""
@@ -48,3 +50,4 @@ class KVStore(Protocol):
 
         Needs `blob.stop - blob.start` free cells. Raises CacheFull if there are none.
         """
+        ...

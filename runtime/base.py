@@ -43,6 +43,7 @@ class Tokenizer(Protocol):
         `start`: the text begins the prompt (a leading-space or BOS convention applies); otherwise
         it is tokenised as a continuation, so that joining the pieces gives `text` exactly.
         """
+        ...
 
 
 class Matcher(Protocol):
@@ -53,12 +54,15 @@ class Matcher(Protocol):
 
         End-of-generation tokens are legal exactly where the constraint accepts.
         """
+        ...
 
     def allows(self, token: int) -> bool:
         """Whether `token` is legal next; cheaper than a mask."""
+        ...
 
     def advance(self, token: int) -> None:
         """Takes a legal token. Raises ValueError on one that is not legal."""
+        ...
 
     def forced(self) -> list[int]:
         """Tokens that must come next whatever the model says; the matcher has advanced over them.
@@ -66,14 +70,17 @@ class Matcher(Protocol):
         The last token of a forced run stays open (not returned) until the next byte is known,
         unless the constraint ends there.
         """
+        ...
 
     @property
     def is_accepting(self) -> bool:
         """Whether the text so far is complete (end-of-generation is legal)."""
+        ...
 
     @property
     def is_done(self) -> bool:
         """Whether the text is complete and nothing can follow."""
+        ...
 
 
 class MatcherFactory(Protocol):
@@ -82,6 +89,7 @@ class MatcherFactory(Protocol):
     def start(self, prefix: bytes = b"", canonical: bool = True) -> Matcher:
         """A fresh walk. `prefix`: text already in the prompt, backed up by token healing, that the
         first tokens must spell again before the constraint begins."""
+        ...
 
 
 @dataclass(slots=True)
@@ -109,9 +117,12 @@ class Decoder(KVStore, Protocol):
 
     def decode(self, batch: Batch) -> None:
         """Evaluates a batch. Raises NoSlot (nothing changed) or EngineError (fatal)."""
+        ...
 
     def logits(self, index: int) -> Logits:
         """Logits of the batch's token `index`, float32[n_vocab]: a view until the next decode."""
+        ...
 
     def clear(self) -> None:
         """Frees every cell of every sequence."""
+        ...

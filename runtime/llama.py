@@ -19,10 +19,12 @@ from typing import Any
 # step then takes seconds. Set before libgomp loads; a value of the user's own stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-import llama_cpp.llama_cpp as ll
+import llama_cpp.llama_cpp
 
 from ..lang.errors import ModelError
 from .base import Vocabulary
+
+ll: Any = llama_cpp.llama_cpp  # its annotations are narrower than what ctypes takes
 
 TESTED = ("0.3.36",)
 _WORD_START_TYPES = (ll.LLAMA_VOCAB_TYPE_SPM, ll.LLAMA_VOCAB_TYPE_UGM)

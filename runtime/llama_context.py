@@ -12,14 +12,13 @@ import ctypes
 import weakref
 from typing import Any
 
-import llama_cpp.llama_cpp as ll
 import numpy as np
 from numpy.typing import NDArray
 
 from ..lang.errors import EngineError, ModelError, ParameterError
 from ..radix_cache.base import Blob, CacheFull
 from .base import Batch, Logits, NoSlot
-from .llama import LlamaModel, log_tail
+from .llama import LlamaModel, ll, log_tail
 
 
 class LlamaContext:

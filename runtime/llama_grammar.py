@@ -14,7 +14,6 @@ import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import llama_cpp.llama_cpp as ll
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from ..lang.errors import GrammarError
 from ..lang.grammar import Grammar
 from ..lang.ir import Literal, Ref, Rules, Seq
 from .base import BoolMask
+from .llama import ll
 from .spelling import Speller
 from .token_trie import TokenTrie
 

@@ -62,7 +62,7 @@ def _refuse_surrogates(spans: Iterable[Span]) -> None:
             near = span.text[max(0, error.start - 20) : error.start]
             raise ParameterError(
                 "prompt",
-                f"{span.text[error.start]!r} after {near!r} is half of a surrogate pair and no text; "
+                f"{span.text[error.start]!r} after {near!r} is half of a surrogate pair, no text; "
                 "decode the input with errors='replace' where it is read",
             ) from error
 

@@ -25,7 +25,11 @@ def test_all_is_sorted_and_complete(module: types.ModuleType) -> None:
         and not isinstance(value, types.ModuleType)
         and name not in ("TYPE_CHECKING", "annotations")
     }
-    lazy = {"EngineStats", "Model", "ModelOptions", "Runtime", "__version__"} if module is tg else set()
+    lazy = (
+        {"EngineStats", "Model", "ModelOptions", "Runtime", "__version__"}
+        if module is tg
+        else set()
+    )
     assert public | lazy == set(module.__all__) | (public & lazy)
     for name in module.__all__:
         assert getattr(module, name) is not None
