@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,15 @@ class BatchInterrupted(KeyboardInterrupt):
         )
 
 
+def checked_rows(rows: Iterable[object]) -> Iterable[object]:
+    """`rows`, unless it is a single row that would fall apart into its characters or keys."""
+    if isinstance(rows, str | bytes | Mapping):
+        raise ParameterError(
+            "rows", f"expected a list of rows, got one {type(rows).__name__}; put it in a list"
+        )
+    return rows
+
+
 def iterate(
     rows: Iterable[object],
     *,
@@ -54,13 +63,13 @@ def iterate(
         num_threads = MAX_ROWS_AT_ONCE if n_rows is None else min(n_rows, MAX_ROWS_AT_ONCE)
     elif not isinstance(num_threads, int) or isinstance(num_threads, bool) or num_threads < 1:
         raise ParameterError("num_threads", f"expected an integer, 1 or more, got {num_threads!r}")
-    finished = _run_rows(iter(rows), new_state, run_row, num_threads)
+    finished = _run_rows(iter(checked_rows(rows)), new_state, run_row, num_threads)
     is_shown = sys.stderr.isatty() if progress is None else progress
     return _with_progress(finished, n_rows, description) if is_shown else finished
 
 
 def run(
-    rows: Sequence[object],
+    rows: Iterable[object],
     *,
     new_state: Callable[[], State],
     run_row: Callable[[State, object], None],
@@ -69,6 +78,7 @@ def run(
     description: str,
 ) -> list[State]:
     """The states of all rows, in order. Raises BatchInterrupted on Ctrl-C."""
+    rows = list(checked_rows(rows))
     finished: set[int] = set()
     started: list[State] = []
 

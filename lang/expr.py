@@ -27,6 +27,12 @@ class Expr:
     def __radd__(self, other: Appendable) -> Concat:
         return Concat((*leaves(other), *leaves(self)))
 
+    def __format__(self, spec: str) -> str:
+        raise ProgramError(
+            f"a {type(self).__name__.lower()}(...) inside an f-string would become plain text; "
+            'append it by itself: s += "text" + tg.gen(...)'
+        )
+
 
 Appendable: TypeAlias = "str | Expr | Sequence[Appendable]"
 

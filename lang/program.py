@@ -11,7 +11,7 @@ from typing import Any
 from . import batch
 from .base import Backend, EngineName
 from .context import Execution, Where
-from .errors import ProgramError
+from .errors import ParameterError, ProgramError
 from .interpreter import note_line
 from .provider import resolve_model
 from .sampling import SamplingParams
@@ -165,7 +165,7 @@ class Program:
         """
         backend = resolve_model(model)
         return batch.run(
-            list(rows),
+            rows,
             new_state=lambda: self._new_state(backend, sampling, engine),
             run_row=self._run_row,
             num_threads=num_threads,
@@ -213,6 +213,10 @@ class Program:
         sampling: SamplingParams | None,
         engine: EngineName | None,
     ) -> State:
+        if sampling is not None and not isinstance(sampling, SamplingParams):
+            raise ParameterError(
+                "sampling", f"expected tg.SamplingParams(...), got {type(sampling).__name__}"
+            )
         return State(Execution(resolve_model(model), self.name, sampling, engine))
 
     def _run_row(self, state: State, row: object) -> None:
@@ -227,7 +231,9 @@ class Program:
         try:
             given = self.signature.bind(*args, **kwargs)
         except TypeError as exc:
-            raise ProgramError(f"{self.name}{self.signature}: {exc}") from None
+            raise ProgramError(
+                f"{self.name}{self.signature}: {self._mismatch(exc, kwargs)}"
+            ) from None
         # Bound arguments may lie between the others, so the call is put together by name.
         merged = {**given.arguments, **self._bound}
         call = inspect.BoundArguments(
@@ -235,6 +241,16 @@ class Program:
             {name: merged[name] for name in self._full.parameters if name in merged},
         )
         return self.fn(state, *call.args, **call.kwargs)
+
+    def _mismatch(self, error: TypeError, kwargs: Mapping[str, object]) -> str:
+        """What is wrong with the arguments; unknown names first, since they are the usual cause."""
+        unknown = [name for name in kwargs if name not in self.signature.parameters]
+        if not unknown:
+            return str(error)
+        what = f"no parameter {', '.join(map(repr, unknown))}"
+        if any(name in SamplingParams.__dataclass_fields__ for name in unknown):
+            return f"{what}; sampling parameters go into sampling=tg.SamplingParams(...)"
+        return f"{what}; expected {', '.join(self.signature.parameters) or 'no arguments'}"
 
     def _execute(
         self, state: State, args: tuple[object, ...], kwargs: Mapping[str, object]

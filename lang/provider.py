@@ -14,9 +14,10 @@ class _Default:
     provider: ModelProvider | None = None
 
 
-def set_default_runtime(provider: ModelProvider | None) -> None:
-    """Sets who resolves `model=` given as a name or left out; None takes the setting back."""
-    _Default.provider = provider
+def set_default_runtime(provider: ModelProvider | None) -> ModelProvider | None:
+    """Sets who resolves `model=` given as a name or left out; returns who did so before."""
+    previous, _Default.provider = _Default.provider, provider
+    return previous
 
 
 def resolve_model(model: str | Backend | None) -> Backend:

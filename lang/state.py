@@ -40,7 +40,18 @@ class State:
         self._branch = branch if branch is not None else Branch(execution)
         self.value: Any = None
 
+    __iter__ = None  # `in` and [] take names; without this, iterating would ask for variable 0
+
+    def __repr__(self) -> str:
+        """The program and its variables' names; waits for nothing."""
+        failed = f", error={self.error!r:.80}" if self.error is not None else ""
+        names = ", ".join(self.names()) or "none"
+        return f"<treegram state of {self._execution.program!r}, variables: {names}{failed}>"
+
     # Appending
+
+    def __add__(self, other: Appendable) -> State:
+        raise ProgramError("a state is appended to in place: write s += ..., not s = s + ...")
 
     def __iadd__(self, value: Appendable) -> State:
         """Appends text, an expression or a list of these; does not wait."""

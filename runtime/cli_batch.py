@@ -24,7 +24,7 @@ from .cli_model import model_name, models_of, sampling_of
 from .failures import UsageError, describe, usage_errors
 from .loading import load_program
 from .parameters import Parameters
-from .variables import json_text, variables_json
+from .variables import json_text, outcome_json
 
 
 def batch(args: argparse.Namespace, provider: ModelProvider | None) -> int:
@@ -77,12 +77,12 @@ class Report:
         try:
             if state.error is not None:
                 raise state.error
-            variables = variables_json(state)
+            outcome = outcome_json(state)
         except Exception as exc:
             self.failure(line, exc)
             return
         self.n_good += 1
-        self._write({"line": line, "variables": variables})
+        self._write({"line": line, **outcome})
 
     def failure(self, line: int, exc: Exception) -> None:
         """Writes a row that failed."""

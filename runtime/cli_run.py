@@ -14,7 +14,7 @@ from .cli_model import model_name, models_of, sampling_of
 from .failures import UsageError, usage_errors
 from .loading import load_program
 from .parameters import Parameters
-from .variables import variables_json
+from .variables import outcome_json
 
 
 def run(args: argparse.Namespace, provider: ModelProvider | None) -> int:
@@ -33,9 +33,10 @@ def run(args: argparse.Namespace, provider: ModelProvider | None) -> int:
             state = program.run(model=model, sampling=sampling, **arguments)
         if args.text:
             print(state.text())
-        variables = variables_json(state)  # raises for an output that is no value
+        outcome = outcome_json(state)  # raises for an output that is no value
         if not (args.text or args.stream):
-            print(json.dumps(variables, ensure_ascii=False, indent=2))
+            variables = outcome.pop("variables")
+            print(json.dumps({**variables, **outcome}, ensure_ascii=False, indent=2))
     return 0
 
 

@@ -23,6 +23,14 @@ def variables_json(state: State) -> dict[str, Any]:
     }
 
 
+def outcome_json(state: State) -> dict[str, Any]:
+    """`variables`, and the program's `return` value if it has one. Raises as `variables_json`."""
+    outcome: dict[str, Any] = {"variables": variables_json(state)}
+    if state.value is not None:
+        outcome["return"] = to_jsonable_python(state.value, fallback=repr, inf_nan_mode="strings")
+    return outcome
+
+
 def json_text(value: Mapping[str, Any]) -> str:
     """One line of JSON. Half a surrogate pair, which no encoding can write, stays an escape."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -24,7 +24,7 @@ from ...lang.sampling import SamplingParams
 from ...lang.state import State
 from ...lang.stream import Delta, Stream
 from ..parameters import Parameters
-from ..variables import variables_json
+from ..variables import outcome_json
 from .errors import ApiError, from_program
 from .gate import Ticket
 from .openai_requests import Strict
@@ -116,7 +116,7 @@ class Run:
             "object": "program.run",
             "program": self._name,
             "model": self._model,
-            "variables": variables_json(state),
+            **outcome_json(state),
             "text": state.text(),
             "usage": usage_json(state.usage),
         }

@@ -88,7 +88,7 @@ def outer_that_appends() -> tg.Program:
     [
         ((), {}, "missing a required argument: 'text'"),
         (("a", 1, 2), {}, "too many positional arguments"),
-        (("a",), {"colour": 1}, "unexpected keyword argument 'colour'"),
+        (("a",), {"colour": 1}, "no parameter 'colour'; expected text, shots"),
         (("a",), {"text": "b"}, "multiple values for argument 'text'"),
     ],
 )
@@ -324,3 +324,63 @@ def test_cancelling_the_task_cancels_the_program() -> None:
     asyncio.run(main())
     with pytest.raises(tg.EngineError, match="no request is waiting"):
         backend.release()
+
+
+def test_an_expression_in_an_f_string_is_refused() -> None:
+    """Its repr would silently become prompt text."""
+
+    @tg.function
+    def program(s: tg.State) -> None:
+        s += f"Name: {tg.gen('x')}"
+
+    with pytest.raises(tg.ProgramError, match="inside an f-string"):
+        program.run(model=tg.ScriptedBackend("A"))
+
+
+def test_adding_to_a_state_without_assignment_is_refused() -> None:
+    @tg.function
+    def program(s: tg.State) -> None:
+        s = s + "text"
+
+    with pytest.raises(tg.ProgramError, match="write s \\+= "):
+        program.run(model=tg.ScriptedBackend("A"))
+
+
+@pytest.mark.parametrize("rows", ["abc", b"abc", {"text": "abc"}], ids=repr)
+def test_a_single_row_is_not_taken_for_a_list(rows: Any) -> None:
+    with pytest.raises(tg.ParameterError, match="put it in a list"):
+        _plain.run_batch(rows, model=tg.ScriptedBackend("A"))
+
+
+@tg.function
+def _plain(s: tg.State, text: str) -> None:
+    s += text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"txt": "x"}, "no parameter 'txt'; expected text"),
+        ({"text": "x", "temperature": 1}, "sampling=tg.SamplingParams"),
+        ({}, "missing a required argument: 'text'"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(tg.ProgramError, match=message):
+        _plain.run(model=tg.ScriptedBackend("A"), **arguments)
+
+
+def test_sampling_must_be_sampling_params() -> None:
+    with pytest.raises(tg.ParameterError, match="SamplingParams"):
+        _plain.run("x", model=tg.ScriptedBackend("A"), sampling={"temperature": 1})  # type: ignore[arg-type]
+
+
+def test_a_state_shows_its_variables() -> None:
+    @tg.function
+    def program(s: tg.State) -> None:
+        s += tg.gen("x")
+
+    state = program.run(model=tg.ScriptedBackend("A"))
+    assert repr(state) == "<treegram state of 'program', variables: x>"
+    with pytest.raises(TypeError, match="not iterable"):
+        list(state)  # type: ignore[call-overload]
