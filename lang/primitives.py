@@ -242,7 +242,7 @@ def _constraint(
 ) -> Constraint | None:
     if all(option is None for option in (regex, schema, grammar, choices, dtype)):
         return None
-    # Here and not at the top: compiling pulls in lark, interegular and pydantic, which programs
+    # Here and not at the top: compiling pulls in lark and pydantic, which programs
     # without constraints never need.
     from .constraint import constraint_from
 

@@ -1,9 +1,11 @@
-"""Automata against Python's `re` and plain set logic."""
+"""Automata against Python's `re`, plain set logic, and interegular's automata."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import interegular
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +42,16 @@ def test_set_operations_mean_what_they_say(one: str, other: str, text: str) -> N
     assert left.accepts(text) == in_left
     assert intersect(left, right).accepts(text) == (in_left and in_right)
     assert complement(left).accepts(text) == (not in_left)
+
+
+@pytest.mark.parametrize("one", PATTERNS)
+def test_inclusion_of_whole_languages_agrees_with_interegular(one: str) -> None:
+    """Emptiness of `one` and not `other`, for every pair: no text is left to chance."""
+    ours = {pattern: from_node(parse_fullmatch(pattern)) for pattern in PATTERNS}
+    theirs: dict[str, Any] = {p: interegular.parse_pattern(p).to_fsm() for p in PATTERNS}
+    for other in PATTERNS:
+        included = intersect(ours[one], complement(ours[other])).is_empty()
+        assert included == theirs[one].issubset(theirs[other])
 
 
 @SETTINGS
