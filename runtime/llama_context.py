@@ -20,6 +20,8 @@ from ..radix_cache.base import Blob, CacheFull
 from .base import Batch, Logits, NoSlot
 from .llama import LlamaModel, ll, log_tail
 
+MIN_CONTEXT = 64
+
 
 class LlamaContext:
     """KV cells and forward pass of one model. Implements `runtime.base.Decoder`.
@@ -27,8 +29,9 @@ class LlamaContext:
     Args:
         model: the weights.
         n_ctx: KV cells, shared by all sequences (tokens).
-        n_batch: most tokens per decode call; at least `n_seqs`.
-        n_seqs: sequence ids, at most 256 (llama.cpp's LLAMA_MAX_SEQ).
+        n_batch: most tokens per decode call; fewer where the context is smaller.
+        n_seqs: sequence ids, at most 256 (llama.cpp's LLAMA_MAX_SEQ); fewer where the batch is
+            smaller, because llama.cpp asserts that a batch holds an output per sequence.
         n_threads: CPU threads.
         exact: F32 KV and no flash attention, for tests of the cache; slower.
     """
@@ -43,11 +46,10 @@ class LlamaContext:
         n_threads: int = 2,
         exact: bool = False,
     ) -> None:
-        limit = int(ll.llama_max_parallel_sequences())
-        if not 2 <= n_seqs <= limit:
-            raise ParameterError("n_seqs", f"expected 2 to {limit}, got {n_seqs}")
-        if n_batch < n_seqs:  # llama.cpp asserts on it when it reserves its output buffer
-            raise ParameterError("n_batch", f"expected at least n_seqs ({n_seqs}), got {n_batch}")
+        if n_ctx < MIN_CONTEXT:
+            raise ParameterError("n_ctx", f"expected {MIN_CONTEXT} or more, got {n_ctx}")
+        n_batch = min(n_batch, n_ctx)
+        n_seqs = min(n_seqs, n_batch, int(ll.llama_max_parallel_sequences()))
         params = ll.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = n_batch

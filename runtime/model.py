@@ -46,7 +46,7 @@ class ModelOptions:
     """How a model is loaded.
 
     Attributes:
-        n_ctx: KV cells, shared by all running requests (tokens).
+        n_ctx: KV cells, shared by all running requests (tokens); llama.cpp rounds it up to 256s.
         n_threads: CPU threads of llama.cpp; None takes the machine's cores, at most 8.
         n_gpu_layers: layers on an accelerator, -1 for all; a CPU build ignores it.
         max_running: most requests decoded in one batch.
@@ -68,7 +68,7 @@ class ModelOptions:
     measure_minimum: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_ctx", "max_running", "chunk_tokens"):
+        for name in ("max_running", "chunk_tokens"):
             if getattr(self, name) < 1:
                 raise ParameterError(name, f"expected 1 or more, got {getattr(self, name)}")
         if self.max_running > 128:

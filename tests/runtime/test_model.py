@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from treegram.lang.grammar import Grammar
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import Batch
 from treegram.runtime.llama_context import LlamaContext
-from treegram.runtime.model import Model
+from treegram.runtime.model import Model, ModelOptions
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
@@ -291,3 +292,26 @@ def test_task_accuracy_is_the_same_with_the_cache_on_and_off(embedded_model: Mod
             for r, (n, a) in zip(results, rows, strict=True)
         )
     assert right["on"] == right["off"] == len(rows)
+
+
+@pytest.mark.parametrize("n_ctx", [64, 256])
+def test_a_context_far_too_small_for_the_load(embedded_path: Path, n_ctx: int) -> None:
+    """Every request that would fit alone finishes, valid, through parking and preemption.
+
+    A context below 256 cells also has fewer batch slots than llama.cpp's default sequences, which
+    it would answer by aborting the process.
+    """
+    grammar = Grammar.from_regex(r"[A-Za-z ,]{60,120}[.]")
+    model = Model("small", embedded_path, ModelOptions(n_ctx=n_ctx, idle_cells=0))
+    prompts = [
+        f"{i}. A word about {what}: " * 4 for i in range(4) for what in ("sea", "sky", "soil")
+    ]
+    requests = [GenRequest((Text(p),), grammar=grammar, max_tokens=130) for p in prompts]
+    for handle in [model.submit(r) for r in requests]:
+        result = handle.result(WAIT_S)
+        assert isinstance(result, GenResult)
+        assert grammar.accepts(result.text)
+    stats = model.stats()
+    assert stats.preempted > 0
+    assert stats.cache.parked_tokens_total > 0
+    model.close()
