@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from .base import EngineName, SelectMethod
+from .choices import checked_choices
 from .errors import ParameterError
 from .expr import DEFAULT_MAX_TOKENS, Gen, Select
 from .sampling import SamplingParams
@@ -148,26 +149,14 @@ def select(
 
     Raises ParameterError for an empty list, a duplicate, or a value out of its range.
     """
-    if isinstance(choices, str) or not isinstance(choices, Sequence):
-        raise ParameterError("choices", f"expected a list of texts, got {choices!r:.80}")
-    if not choices:
-        raise ParameterError("choices", "expected at least one choice, got an empty list")
-    seen: set[str] = set()
-    for index, choice in enumerate(choices):
-        if not isinstance(choice, str) or not choice:
-            raise ParameterError(
-                "choices", f"expected non-empty texts, got {choice!r:.80} at index {index}"
-            )
-        if choice in seen:
-            raise ParameterError("choices", f"expected distinct texts, got {choice!r:.80} twice")
-        seen.add(choice)
+    checked = checked_choices(choices)
     _check_one_of("method", method, get_args(SelectMethod))
     drawn: dict[str, Any] = {"temperature": temperature}
     if seed is not None:
         drawn["seed"] = seed
     _check_numbers(drawn)
     SamplingParams(**drawn)
-    return Select(_checked_name(name), tuple(choices), method, temperature, seed)
+    return Select(_checked_name(name), checked, method, temperature, seed)
 
 
 def checked_variable(name: object, parameter: str = "name") -> str:

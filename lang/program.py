@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from . import batch
 from .base import Backend, EngineName
@@ -217,6 +217,9 @@ class Program:
             raise ParameterError(
                 "sampling", f"expected tg.SamplingParams(...), got {type(sampling).__name__}"
             )
+        if engine is not None and engine not in get_args(EngineName):
+            expected = " or ".join(map(repr, get_args(EngineName)))
+            raise ParameterError("engine", f"expected {expected}, got {engine!r:.80}")
         return State(Execution(resolve_model(model), self.name, sampling, engine))
 
     def _run_row(self, state: State, row: object) -> None:

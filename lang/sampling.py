@@ -27,7 +27,9 @@ class SamplingParams:
         frequency_penalty: subtracted per occurrence among the generated tokens.
         presence_penalty: subtracted once for a token that was generated.
         logit_bias: token id -> added to its logit; `-inf` forbids it.
-        seed: fixes the draw; None draws a fresh one.
+        seed: fixes the draws for given logits; None draws afresh. Quantised weights give slightly
+            different logits depending on what else is in the batch and in the cache, so the same
+            seed can still give another text where two tokens are nearly equal.
         logprobs: how many best alternatives to report per token, None for no logprobs at all.
     """
 
@@ -55,6 +57,11 @@ class SamplingParams:
             ("seed", self.seed is None or 0 <= self.seed < 2**64, "None or 0 to 2**64 - 1"),
             ("logprobs", self.logprobs is None or 0 <= self.logprobs <= 100, "None or 0 to 100"),
         )
+        for token, bias in self.logit_bias.items():
+            if not bias < math.inf:  # also NaN
+                raise ParameterError(
+                    "logit_bias", f"expected -inf or a number, got {token}: {bias}"
+                )
         for name, good, expected in checks:
             if not good:
                 raise ParameterError(name, f"expected {expected}, got {getattr(self, name)!r}")

@@ -63,6 +63,19 @@ class RadixCache:
         """How many leading tokens are cached, live or parked. Changes nothing."""
         return self._tiers.tree.match_prefix(tokens, namespace).length
 
+    def has_room(
+        self, tokens: Tokens, limit: int, namespace: str = "", *, spare_cells: int = 0
+    ) -> bool:
+        """Whether `tokens` and `spare_cells` more would fit beside all that is locked now.
+
+        What other leases hold of the prefix (at most `limit` tokens) needs no cells; idle prefixes
+        can be parked. Changes nothing.
+        """
+        match = self._tiers.tree.match_prefix(tokens[:limit], namespace)
+        locked = next((n.stop for n in match.node.ancestry() if n.lock_count), 0)
+        needed = len(tokens) - min(locked, match.length) + spare_cells
+        return needed <= self.free_cells + self._tiers.idle_tokens
+
     # --- leases ----------------------------------------------------------------------------
 
     def acquire(self, tokens: Tokens, limit: int | None = None, namespace: str = "") -> Lease:
@@ -188,6 +201,12 @@ class RadixCache:
         False, with nothing changed, if that many cannot be freed now.
         """
         return self._tiers.reserve(n_cells)
+
+    def park_idle(self) -> bool:
+        """Parks every idle prefix; False if there was none."""
+        found = self._tiers.idle_tokens > 0
+        self.reserve(self.free_cells + self._tiers.idle_tokens)
+        return found
 
     def trim_idle(self) -> None:
         """Parks idle prefixes above `idle_cells`: each idle cell slows every decode step."""

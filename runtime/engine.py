@@ -9,10 +9,13 @@ Requests and results are plain data; callbacks run in the engine's thread and mu
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,6 +27,7 @@ from .request import EngineRequest
 from .scheduler import Scheduler, Slice
 from .stats import EngineStats
 
+LOG = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 5e-5
 
 
@@ -37,6 +41,8 @@ class Engine:
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
+        on_stop: called last by the engine's thread, which alone may free the decoder: a step may
+            be running in it while others close the engine.
     """
 
     def __init__(
@@ -44,12 +50,14 @@ class Engine:
         decoder: Decoder,
         *,
         max_running: int = 32,
-        chunk_tokens: int = 256,
+        chunk_tokens: int = 128,
         idle_cells: int = 1024,
         host_bytes: int = 2 << 30,
         measure_minimum: bool = False,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._decoder = decoder
+        self._on_stop = on_stop
         self._idle_cells = idle_cells
         self._host_bytes = host_bytes
         self.cache = self._new_cache()
@@ -63,8 +71,10 @@ class Engine:
         self._inbox: deque[EngineRequest] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
         self._requests = self._evaluated = self._steps = 0
+        self._no_slots = 0  # in a row
         self._prompt = self._cached = self._completion = 0
         self._decode_seconds = self._step_seconds = 0.0
 
@@ -89,10 +99,15 @@ class Engine:
 
         Raises:
             ContextOverflowError: it would not fit the context even alone.
-            EngineError: the engine is closed.
+            EngineError: the engine is closed, or lives in the parent of this process.
         """
         if len(request.tokens) + 1 > self._decoder.n_cells:
             raise ContextOverflowError(len(request.tokens) + 1, self._decoder.n_cells)
+        if os.getpid() != self._pid:
+            raise EngineError(
+                "this process was forked after the model was loaded, and the engine's thread did "
+                "not come along; load the model in the child, or start it with 'spawn'"
+            )
         with self._wake:
             if self._closing:
                 raise EngineError("the engine is closed; load the model again")
@@ -143,8 +158,9 @@ class Engine:
             try:
                 self.step()
             except Exception as error:  # a bug of ours must reach the callers, not hang them
-                self._fail_all(EngineError(f"the engine failed: {error!r}"), error)
-        self._fail_all(EngineError("the engine was closed while this request was running"), None)
+                self._fail_all(f"the engine failed: {error!r}", error)
+        self._fail_all("the engine was closed while this request was running")
+        self._on_stop()
 
     def _has_work(self) -> bool:
         return bool(self._scheduler.running or self._scheduler.waiting)
@@ -158,11 +174,12 @@ class Engine:
         for request in scheduler.admit():
             self._count_admitted(request)
         if not scheduler.running:
-            self._refuse_first_waiting()
+            if scheduler.waiting:  # the first in the queue found no room beside nothing: never will
+                self._end_full(scheduler.waiting.popleft())
             return
         batch, slices = scheduler.plan()
         if not slices:
-            self._cut_short(scheduler.running[0])
+            self._retire_full(scheduler.running[0])
             return
         if self._decode(batch, slices):
             for piece in slices:
@@ -184,8 +201,7 @@ class Engine:
                     self._end(request, None)
                     continue
                 if len(request.tokens) >= self._decoder.n_cells:
-                    request.generation.cut_short()
-                    self._end(request, None)
+                    self._end_full(request)
                     continue
                 request.limit = len(request.tokens) - 1
             request.prefill = np.array(request.tokens, np.int32)
@@ -215,21 +231,22 @@ class Engine:
                 request.tokens, request.namespace, is_request=request.generation is not None
             )
 
-    def _refuse_first_waiting(self) -> None:
-        """Nothing runs, and the first in the queue still found no room: it never will."""
-        if self._scheduler.waiting:
-            request = self._scheduler.waiting.popleft()
-            needed = len(request.tokens) + 1
-            self._end(request, ContextOverflowError(needed, self._decoder.n_cells))
-
-    def _cut_short(self, request: EngineRequest) -> None:
-        """The only running request fills the whole context."""
+    def _retire_full(self, request: EngineRequest) -> None:
         self._scheduler.retire(request, keep=True)
-        if request.generation is None:
-            self._end(request, ContextOverflowError(len(request.tokens) + 1, self._decoder.n_cells))
-            return
-        request.generation.cut_short()
-        self._end(request, None)
+        self._end_full(request)
+
+    def _end_full(self, request: EngineRequest) -> None:
+        """Ends a request that the whole context cannot hold: cut short, or refused."""
+        error: BaseException | None = None
+        if request.generation is not None and request.generation.tokens:
+            try:
+                request.generation.cut_short()
+            except Exception as raised:
+                error = raised
+        else:
+            needed = len(request.tokens) + 1
+            error = ContextOverflowError(needed, self._decoder.n_cells)
+        self._end(request, error)
 
     def _decode(self, batch: Batch, slices: list[Slice]) -> bool:
         """One forward pass; False if it did not happen."""
@@ -237,17 +254,16 @@ class Engine:
         try:
             self._decoder.decode(batch)
         except NoSlot:
-            # our count of free cells and llama.cpp's disagree: give cells back and plan again
-            if len(self._scheduler.running) > 1:
-                self._scheduler.preempt(self._scheduler.running[-1])
-            else:
-                self._cut_short(self._scheduler.running[0])
+            self._no_slots += 1
+            if not self._scheduler.give_way() and self._no_slots > 1:
+                self._retire_full(self._scheduler.running[0])
             return False
         except EngineError as error:
-            self._recover(slices, error)
+            self._recover(slices, str(error))
             return False
         finally:
             self._decode_seconds += time.perf_counter() - began
+        self._no_slots = 0
         self._steps += 1
         self._evaluated += len(batch.tokens)
         for piece in slices:
@@ -290,9 +306,13 @@ class Engine:
         self._requests += 1
         if request.generation is not None:
             self._completion += len(request.generation.tokens)
-        request.on_done(request, error)
+        on_done, request.on_done = request.on_done, _ended  # breaks a cycle through the handle
+        try:
+            on_done(request, error)
+        except Exception:  # one submitter's bug must not stop the others
+            LOG.exception("a request's on_done callback raised")
 
-    def _recover(self, slices: list[Slice], error: EngineError) -> None:
+    def _recover(self, slices: list[Slice], reason: str) -> None:
         """After a fatal decode: fails that batch's requests, requeues the rest, starts afresh."""
         failed = {id(piece.request) for piece in slices}
         running, self._scheduler.running = self._scheduler.running, []
@@ -302,23 +322,28 @@ class Engine:
         for request in reversed(running):
             request.lease = None
             if id(request) in failed:
-                self._end(request, error)
+                self._end(request, EngineError(reason))
             else:
                 if request.generation is not None:
                     request.limit = len(request.tokens) - 1
                 self._scheduler.waiting.appendleft(request)
 
-    def _fail_all(self, error: EngineError, cause: BaseException | None) -> None:
-        error.__cause__ = cause
+    def _fail_all(self, reason: str, cause: BaseException | None = None) -> None:
         with self._wake:
             inbox, self._inbox = list(self._inbox), deque()
         requests = [*self._scheduler.running, *self._scheduler.waiting, *inbox]
         self._scheduler.running.clear()
         self._scheduler.waiting.clear()
-        for request in requests:
-            request.lease = None
-            self._end(request, error)
         if not self._closing:
             self._decoder.clear()
             self.cache = self._new_cache()
             self._scheduler.cache = self.cache
+        for request in requests:
+            request.lease = None
+            error = EngineError(reason)  # each its own: notes of one program are not another's
+            error.__cause__ = cause
+            self._end(request, error)
+
+
+def _ended(request: EngineRequest, error: BaseException | None) -> None:
+    raise AssertionError("a request ended twice")

@@ -19,7 +19,7 @@ from ..lang.base import (
     Usage,
 )
 from .base import Logits, Matcher, Vocabulary
-from .sampler import Sampler
+from .sampler import Draw, Sampler
 from .text import TextStream
 
 
@@ -49,7 +49,6 @@ class Generation:
         self._matcher = matcher
         self._sampler = Sampler(request.params, prompt)
         self._stream = TextStream(request.stop)
-        self._ends = vocabulary.eog | frozenset(request.stop_token_ids)
         self._prefix = prefix
         self._skip_bytes = len(prefix.encode())
         self._on_text = on_text
@@ -57,6 +56,7 @@ class Generation:
         if request.params.logprobs is not None:
             self._logprobs = []
         self.tokens: list[int] = []
+        self._counted = 0
         self.finish_reason: FinishReason | None = None
         self.stop_token: int | None = None
 
@@ -74,62 +74,72 @@ class Generation:
         """
         draw = self._sampler.draw(logits, self._matcher, self._banned())
         token = draw.token
-        if token in self._ends:
+        if self._ends(token):
             self.stop_token = token
             self._finish("stop")
             return []
         if self._matcher is not None:
             self._matcher.advance(token)
-        if self._logprobs is not None:
-            pieces = self._vocabulary.pieces
-            top = tuple((t, pieces[t], p) for t, p in draw.top)
-            self._logprobs.append(TokenLogprob(token, pieces[token], draw.logprob, top))
-        new = self._append([token])
+        new = self._append([token], draw)
         return new if self.finish_reason is not None else new + self._forced()
+
+    def _ends(self, token: int) -> bool:
+        """Whether a drawn token ends the text; a stop token only where the constraint accepts."""
+        if token in self._vocabulary.eog:
+            return True
+        if token not in self._request.stop_token_ids:
+            return False
+        return self._matcher is None or self._matcher.is_accepting
 
     def _forced(self) -> list[int]:
         if self._matcher is None:
             return []
-        forced = self._matcher.forced()
-        if self._logprobs is not None:
-            pieces = self._vocabulary.pieces
-            self._logprobs.extend(TokenLogprob(t, pieces[t], 0.0) for t in forced)
-        new = self._append(forced)
+        new = self._append(self._matcher.forced())
         if self.finish_reason is None and self._matcher.is_done:
             self._finish("constraint")
         return new
 
-    def _append(self, tokens: Sequence[int]) -> list[int]:
+    def _append(self, tokens: Sequence[int], draw: Draw | None = None) -> list[int]:
         """Takes tokens until a stop string or max_tokens ends it; returns those taken."""
         new: list[int] = []
         for token in tokens:
+            piece = self._vocabulary.pieces[token]
+            is_healed = self._skip_bytes > 0 and len(piece) <= self._skip_bytes
             new.append(token)
             self.tokens.append(token)
-            self._sampler.saw(token)
-            self._push(self._vocabulary.pieces[token])
+            if not is_healed:
+                self._count(token, piece, draw)
+            self._push(piece)
             if self._stream.stop_matched is not None:
                 self._finish("stop")
                 break
-            if len(self.tokens) >= self._request.max_tokens:
+            if not is_healed and self._counted >= self._request.max_tokens:
                 whole = len(new) == len(tokens) and self._matcher and self._matcher.is_done
                 self._finish("constraint" if whole else "length")
                 break
         return new
 
+    def _count(self, token: int, piece: bytes, draw: Draw | None) -> None:
+        """Notes a token of the result; one that only respells the prompt is none."""
+        self._counted += 1
+        self._sampler.saw(token)
+        if self._logprobs is not None:
+            pieces = self._vocabulary.pieces
+            logprob = draw.logprob if draw else 0.0  # nothing else was possible
+            top = tuple((t, pieces[t], p) for t, p in draw.top) if draw else ()
+            self._logprobs.append(TokenLogprob(token, piece, logprob, top))
+
     def _push(self, piece: bytes) -> None:
-        if self._skip_bytes:
-            skipped = min(self._skip_bytes, len(piece))
-            self._skip_bytes -= skipped
-            piece = piece[skipped:]
-        self._emit(self._stream.push(piece))
+        skipped = min(self._skip_bytes, len(piece))
+        self._skip_bytes -= skipped
+        self._emit(self._stream.push(piece[skipped:]))
 
     def _banned(self) -> Sequence[int]:
         request = self._request
-        if request.ignore_eos:
-            return tuple(self._vocabulary.eog)
-        if len(self.tokens) < request.min_tokens:
-            return tuple(self._ends)
-        return ()
+        eog = tuple(self._vocabulary.eog)
+        if self._counted < request.min_tokens:
+            return (*eog, *request.stop_token_ids)
+        return eog if request.ignore_eos else ()
 
     def _finish(self, reason: FinishReason) -> None:
         self._emit(self._stream.finish())
@@ -153,7 +163,7 @@ class Generation:
             text=text,
             spans=self._spans(text),
             finish_reason=self.finish_reason or "length",
-            usage=Usage(prompt_tokens, cached_tokens, len(self.tokens)),
+            usage=Usage(prompt_tokens, cached_tokens, self._counted),
             stop_matched=self._stream.stop_matched or self.stop_token,
             logprobs=logprobs,
         )

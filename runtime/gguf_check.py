@@ -1,8 +1,8 @@
 """Proves that a GGUF loads before this process tries it.
 
 llama.cpp aborts the process on some damaged files, so an unknown file is first loaded, and one
-token decoded, in a child process. A file that passed is remembered by path, size and time of change
-in the user's cache folder, so that it is checked once.
+token decoded, in a child process. A file that passed is remembered by path, size, time of change
+and llama-cpp-python version in the user's cache folder, so that it is checked once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from ..lang.errors import ModelError
@@ -74,7 +75,8 @@ def cache_folder() -> Path:
 
 def _stamp(path: Path) -> Path:
     status = path.stat()
-    identity = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    loader = version("llama-cpp-python")
+    identity = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{loader}"
     return cache_folder() / "checked" / hashlib.sha256(identity.encode()).hexdigest()
 
 

@@ -29,9 +29,14 @@ class RequestHandle:
         if not self._future.done():
             self._cancel()
 
-    def finish(self, result: Result) -> None:
-        """Called by the engine's thread, once."""
-        self._future.set_result(result)
+    def finish(self, result: Callable[[], Result]) -> None:
+        """Called by the engine's thread, once; what `result` raises becomes the request's error."""
+        try:
+            value = result()
+        except Exception as error:
+            self.fail(error)
+        else:
+            self._future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
         """Called by the engine's thread, once."""

@@ -21,7 +21,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import llama_cpp.llama_cpp
 
-from ..lang.errors import ModelError
+from ..lang.errors import EngineError, ModelError
 from .base import Vocabulary
 
 ll: Any = llama_cpp.llama_cpp  # its annotations are narrower than what ctypes takes
@@ -41,7 +41,7 @@ def check_binding() -> None:
     """Raises ModelError if llama-cpp-python is not a release that treegram was tested with."""
     found = version("llama-cpp-python")
     missing = [name for name in _NEEDED if not hasattr(ll, name)]
-    if missing or found.rsplit(".", 1)[0] != TESTED[-1].rsplit(".", 1)[0]:
+    if missing or found not in TESTED:
         raise ModelError(
             f"llama-cpp-python {found} is installed and treegram was tested with "
             f"{', '.join(TESTED)}{f'; it lacks {missing}' if missing else ''}. "
@@ -57,13 +57,23 @@ class _LogTail:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self._interrupted = False
         self.callback = ll.llama_log_callback(self._write)
         ll.llama_log_set(self.callback, ctypes.c_void_p(0))
 
     def _write(self, level: int, text: bytes, _: ctypes.c_void_p) -> None:
-        if level in (3, 4):  # GGML_LOG_LEVEL_WARN, _ERROR (ggml.h)
-            self.lines.append(text.decode("utf-8", "replace").strip())
-            del self.lines[:-8]
+        try:
+            if level in (3, 4):  # GGML_LOG_LEVEL_WARN, _ERROR (ggml.h)
+                self.lines.append(text.decode("utf-8", "replace").strip())
+                del self.lines[:-8]
+        except KeyboardInterrupt:  # ctypes would swallow a Ctrl-C that comes in a callback
+            self._interrupted = True
+
+    def raise_interrupt(self) -> None:
+        """Raises the KeyboardInterrupt that came while llama.cpp was logging, if one did."""
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
 
     def take(self) -> str:
         text = "; ".join(line for line in self.lines if line)
@@ -102,6 +112,7 @@ class LlamaModel:
         self.vocab: Any = ll.llama_model_get_vocab(handle)
         self._word_start = ll.llama_vocab_type(self.vocab) in _WORD_START_TYPES
         self._vocabulary: Vocabulary | None = None
+        log_tail.raise_interrupt()
 
     def close(self) -> None:
         """Frees the weights. Idempotent; every context of the model must be closed before."""
@@ -208,6 +219,8 @@ class LlamaModel:
         return whole[len(lead) :] if whole[: len(lead)] == lead else self._tokenize(data, special)
 
     def _tokenize(self, data: bytes, special: bool) -> list[int]:
+        if not self._finalizer.alive:
+            raise EngineError("the model is closed; load it again")
         size = len(data) + 8
         while True:
             out = (ll.llama_token * size)()

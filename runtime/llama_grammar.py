@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from ..lang.ir import Literal, Ref, Rules, Seq
 from .base import BoolMask
 from .llama import ll
 from .spelling import Speller
-from .token_trie import TokenTrie
 
 if TYPE_CHECKING:
     from .llama import LlamaModel
@@ -37,11 +35,12 @@ class LlamaGrammarFactory:
     Raises GrammarError if GBNF cannot express the grammar, or if llama.cpp refuses it.
     """
 
-    def __init__(self, grammar: Grammar, model: LlamaModel) -> None:
+    def __init__(self, grammar: Grammar, model: LlamaModel, speller: Speller) -> None:
         vocabulary = model.vocabulary
         if not vocabulary.eog:
             raise GrammarError("the model has no end-of-generation token; use engine='treegram'")
         self.model = model
+        self.speller = speller
         self._grammar = grammar
         self._sampler = _Sampler(model, grammar.to_gbnf())
         # llama.cpp would let text spell a control token: only tokens with text of their own count
@@ -50,11 +49,6 @@ class LlamaGrammarFactory:
             dtype=np.int32,
         )
         self.eog = min(vocabulary.eog)
-
-    @cached_property
-    def speller(self) -> Speller:
-        """How the model writes healed text; made when there first is some."""
-        return Speller(self.model, TokenTrie(self.model.vocabulary))
 
     def start(self, prefix: bytes = b"", canonical: bool = True) -> LlamaGrammarMatcher:
         """A fresh walk; see `MatcherFactory.start`. The prefix becomes a part of the grammar.

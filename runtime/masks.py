@@ -22,7 +22,7 @@ from .base import BoolMask
 from .row_table import DEAD, RowTable
 from .token_trie import TokenTrie
 
-MEMO_BYTES = 32 << 20
+MEMO_BYTES = 16 << 20
 """Masks kept per constraint, least recently used out first."""
 
 MAX_ROWS = 8192

@@ -20,13 +20,16 @@ import numpy as np
 from ..lang.automaton import Automaton, Configuration
 from ..lang.network import any_bytes
 from ..lang.utf8 import complete_length
-from .base import BoolMask, Tokenizer, Vocabulary
+from .base import BoolMask, Vocabulary
 from .masks import MaskStats, MaskTable
 from .spelling import Speller
 from .token_trie import TokenTrie
 
 if TYPE_CHECKING:
     from ..lang.grammar import Grammar
+
+FORCED_TOKENS = 512
+"""Forced tokens given at a time; the text of `a{1000000}` must not hold up the other requests."""
 
 
 class GrammarMatcherFactory:
@@ -43,7 +46,7 @@ class GrammarMatcherFactory:
         self,
         grammar: Grammar | None,
         vocabulary: Vocabulary,
-        tokenizer: Tokenizer,
+        speller: Speller,
         trie: TokenTrie,
     ) -> None:
         self.vocabulary = vocabulary
@@ -52,7 +55,7 @@ class GrammarMatcherFactory:
             any_bytes() if grammar is None else grammar.rules, alphabet=trie.alphabet
         )
         self.masks = MaskTable(self.automaton, trie, vocabulary.eog)
-        self.speller = Speller(tokenizer, trie)
+        self.speller = speller
 
     def start(self, prefix: bytes = b"", canonical: bool = True) -> GrammarMatcher:
         """A fresh walk; see `MatcherFactory.start`.
@@ -105,7 +108,7 @@ class GrammarMatcher:
     def forced(self) -> list[int]:
         taken: list[int] = []
         if self._canonical:
-            while tokens := self._take_forced():
+            while len(taken) < FORCED_TOKENS and (tokens := self._take_forced()):
                 taken += tokens
         return taken
 

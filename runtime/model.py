@@ -6,8 +6,10 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..lang.base import (
@@ -21,7 +23,8 @@ from ..lang.base import (
     SelectResult,
     Usage,
 )
-from ..lang.errors import ModelError, ParameterError
+from ..lang.choices import checked_choices
+from ..lang.errors import EngineError, ModelError, ParameterError
 from .base import Matcher, MatcherFactory
 from .engine import Engine
 from .generation import Generation
@@ -34,11 +37,13 @@ from .matcher import GrammarMatcherFactory
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
 from .select import Scoring, TokenTrie, rank
+from .spelling import Speller
 from .stats import EngineStats
 from .template import ChatTemplate
 from .token_trie import TokenTrie as VocabularyTrie
 
-CONSTRAINTS_KEPT = 256
+CONSTRAINTS_KEPT = 64
+"""Compiled constraints kept, least recently used out first; up to about 30 MB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class ModelOptions:
     n_threads: int | None = None
     n_gpu_layers: int = -1
     max_running: int = 32
-    chunk_tokens: int = 256
+    chunk_tokens: int = 128
     idle_cells: int = 1024
     host_bytes: int = 2 << 30
     exact: bool = False
@@ -102,7 +107,8 @@ class Model:
         self.n_ctx = self._context.n_cells
         vocabulary = self._llama.vocabulary
         self._trie = VocabularyTrie(vocabulary)
-        self._healing = GrammarMatcherFactory(None, vocabulary, self._llama, self._trie)
+        self._speller = Speller(self._llama, self._trie)
+        self._healing = GrammarMatcherFactory(None, vocabulary, self._speller, self._trie)
         self._constraints: OrderedDict[tuple[str, str], MatcherFactory] = OrderedDict()
         self._lock = threading.Lock()
         source = self._llama.chat_template
@@ -123,10 +129,12 @@ class Model:
             idle_cells=options.idle_cells,
             host_bytes=options.host_bytes,
             measure_minimum=options.measure_minimum,
+            on_stop=partial(_free, self._context, self._llama),
         )
         self._engine.start()
+        self._users = _Users()
         # also at interpreter exit: the engine must stop before its context is freed
-        self._close = weakref.finalize(self, _close, self._engine, self._context, self._llama)
+        self._stop = weakref.finalize(self, self._engine.close)
 
     @property
     def tokenizer(self) -> LlamaModel:
@@ -135,7 +143,8 @@ class Model:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` as user text."""
-        return len(self._llama.encode(text, start=True))
+        with self._users.inside():
+            return len(self._llama.encode(text, start=True))
 
     def stats(self) -> EngineStats:
         """What the engine and its cache did so far."""
@@ -143,7 +152,8 @@ class Model:
 
     def close(self) -> None:
         """Stops the engine and frees the model; running requests fail. Idempotent."""
-        self._close()
+        self._users.close()
+        self._stop()
 
     # --- Backend ---------------------------------------------------------------------------
 
@@ -162,10 +172,13 @@ class Model:
         Raises:
             ContextOverflowError: the prompt does not fit the context even alone.
             ConstraintError: the grammar cannot be executed.
+            ParameterError: choices that are empty or repeated, token ids out of the vocabulary.
+            EngineError: the model is closed.
         """
-        if isinstance(request, SelectRequest):
-            return self._submit_select(request, on_text)
-        return self._submit_gen(request, on_text)
+        with self._users.inside():
+            if isinstance(request, SelectRequest):
+                return self._submit_select(request, on_text)
+            return self._submit_gen(request, on_text)
 
     def _submit_gen(self, request: GenRequest, on_text: Callable[[str], None] | None) -> Handle:
         for token in (*request.params.logit_bias, *request.stop_token_ids):
@@ -184,7 +197,7 @@ class Model:
             if error is not None:
                 handle.fail(error)
             else:
-                handle.finish(generation.result(ended.prompt_tokens, ended.cached_tokens))
+                handle.finish(lambda: generation.result(ended.prompt_tokens, ended.cached_tokens))
 
         engine_request = EngineRequest(
             tokens=prompt.tokens,
@@ -200,6 +213,7 @@ class Model:
     def _submit_select(
         self, request: SelectRequest, on_text: Callable[[str], None] | None
     ) -> Handle:
+        checked_choices(request.choices)
         prompt = self._tokenize(request.prompt, heal=True)
         encoded = [self._llama.encode(prompt.prefix + c) for c in request.choices]
         ends = sorted(self._llama.vocabulary.eog)
@@ -210,10 +224,7 @@ class Model:
             start = self._llama.bos if self._llama.bos >= 0 else ends[0]
             jobs.append(([start], TokenTrie(encoded, ends)))
 
-        def done(error: BaseException | None) -> None:
-            if error is not None:
-                handle.fail(error)
-                return
+        def selected() -> SelectResult:
             tries = [trie for _, trie in jobs]
             index, scores = rank(request, tries, skip=_respelled(encoded, prompt, self._llama))
             choice = request.choices[index]
@@ -223,7 +234,13 @@ class Model:
             span = Generated(choice, tuple(encoded[index]), prompt.prefix)
             if on_text is not None:
                 on_text(choice)
-            handle.finish(SelectResult(choice, (span,), index, scores, usage))
+            return SelectResult(choice, (span,), index, scores, usage)
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                handle.fail(error)
+            else:
+                handle.finish(selected)
 
         scoring = Scoring(self._engine, jobs, done, request.namespace)
         handle = RequestHandle(scoring.cancel)
@@ -256,14 +273,43 @@ class Model:
     def _factory(self, request: GenRequest) -> MatcherFactory:
         assert request.grammar is not None
         if request.engine == "llama.cpp":
-            return LlamaGrammarFactory(request.grammar, self._llama)
+            return LlamaGrammarFactory(request.grammar, self._llama, self._speller)
         return GrammarMatcherFactory(
-            request.grammar, self._llama.vocabulary, self._llama, self._trie
+            request.grammar, self._llama.vocabulary, self._speller, self._trie
         )
 
 
-def _close(engine: Engine, context: LlamaContext, llama: LlamaModel) -> None:
-    engine.close()
+class _Users:
+    """Threads that are inside a model now; it closes when the last has left."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._closed = False
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Raises EngineError once the model is closed."""
+        with self._changed:
+            if self._closed:
+                raise EngineError("the model is closed; load it again")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Lets nobody in any more and waits until everybody is out."""
+        with self._changed:
+            self._closed = True
+            while self._inside:
+                self._changed.wait()
+
+
+def _free(context: LlamaContext, llama: LlamaModel) -> None:
     context.close()
     llama.close()
 

@@ -72,7 +72,11 @@ def _joined(prompt: Iterable[Span]) -> list[Span]:
     for span in prompt:
         last = spans[-1] if spans else None
         if isinstance(span, Generated):
-            if span.prefix and isinstance(last, Text) and last.text.endswith(span.prefix):
+            if span.prefix:
+                if not (isinstance(last, Text) and last.text.endswith(span.prefix)):
+                    # moved behind other text (a join): its tokens would respell what is not there
+                    spans.append(Text(span.text))
+                    continue
                 rest = last.text[: len(last.text) - len(span.prefix)]
                 spans[-1:] = [Text(rest, last.template)] if rest else []
             spans.append(span)

@@ -61,7 +61,8 @@ class Runtime:
     @property
     def names(self) -> list[str]:
         """The names that are known without being paths, the default first."""
-        return list(dict.fromkeys([self._default, *self._paths, EMBEDDED]))
+        known = dict.fromkeys([*self._paths, EMBEDDED])
+        return sorted(known, key=lambda name: name != self._default)
 
     def close(self) -> None:
         """Closes every model; running requests fail. Idempotent."""

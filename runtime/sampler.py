@@ -83,13 +83,15 @@ class Sampler:
     def _adjusted(self, logits: Logits, banned: Sequence[int]) -> Logits:
         params = self._params
         logits = logits.copy()
-        if self._occurred:
+        if params.repetition_penalty != 1.0 and self._occurred:
             ids = np.fromiter(self._occurred, np.int64)
             seen = logits[ids]
             penalty = params.repetition_penalty
             logits[ids] = np.where(seen > 0, seen / penalty, seen * penalty)
-        for token, count in self._generated.items():
-            logits[token] -= params.frequency_penalty * count + params.presence_penalty
+        if (params.frequency_penalty or params.presence_penalty) and self._generated:
+            ids = np.fromiter(self._generated.keys(), np.int64)
+            counts = np.fromiter(self._generated.values(), np.float32)
+            logits[ids] -= params.frequency_penalty * counts + params.presence_penalty
         for token, bias in params.logit_bias.items():
             logits[token] += bias
         logits[list(banned)] = -np.inf
@@ -106,7 +108,9 @@ class Sampler:
         if params.temperature == 0:
             pick = int(values.argmax())
         else:
-            keep, probabilities = truncate(softmax(values / params.temperature), params)
+            with np.errstate(over="ignore"):  # a tiny temperature only sharpens
+                scaled = (values - values.max()) / params.temperature
+            keep, probabilities = truncate(softmax(scaled), params)
             pick = int(keep[self._random.choice(len(keep), p=probabilities)])
         token = int(legal[pick])
         if params.logprobs is None:
@@ -161,7 +165,8 @@ def truncate(
         able = np.flatnonzero(probabilities >= params.min_p * probabilities.max())
     order = able[np.argsort(-probabilities[able], kind="stable")]
     kept = probabilities[order]
-    kept = kept / kept.sum()
+    if 0 < params.top_k < n:
+        kept = kept / kept.sum()
     if params.top_p < 1.0:
         # the token that reaches the mass is kept, as in the paper (Holtzman et al., 2020)
         size = int(np.searchsorted(np.cumsum(kept), params.top_p)) + 1

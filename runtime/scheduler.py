@@ -8,8 +8,8 @@ request that would compute a prefix which a running one is about to finish waits
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -51,30 +51,28 @@ class Scheduler:
     ) -> None:
         self.cache = cache
         self._max_running = max_running
+        self._allowed = max_running
         self._n_batch = n_batch
         self._chunk_tokens = chunk_tokens
         self.waiting: deque[EngineRequest] = deque()
         self.running: list[EngineRequest] = []
         self.preempted = 0
 
-    def admit(self) -> Iterator[EngineRequest]:
-        """Moves waiting requests into the batch while they fit; yields each one admitted."""
-        held_back: list[EngineRequest] = []
-        looked_at = 0
-        while self.waiting and len(self.running) < self._max_running:
-            if looked_at >= self.LOOKAHEAD * self._max_running:
+    def admit(self) -> list[EngineRequest]:
+        """Moves waiting requests into the batch while they fit; returns those admitted."""
+        admitted: list[EngineRequest] = []
+        for request in islice(self.waiting, self.LOOKAHEAD * self._max_running):
+            if len(self.running) >= self._allowed:
                 break
-            looked_at += 1
-            request = self.waiting.popleft()
             if self._should_wait(request):
-                held_back.append(request)
-            elif self._lease(request):
-                self.running.append(request)
-                yield request
-            else:
-                held_back.append(request)
+                continue
+            if not self._lease(request):
                 break  # no room: whoever came later must not overtake for ever
-        self.waiting.extendleft(reversed(held_back))
+            self.running.append(request)
+            admitted.append(request)
+        for request in admitted:
+            self.waiting.remove(request)
+        return admitted
 
     def _should_wait(self, request: EngineRequest) -> bool:
         """Whether a running request is about to compute more of this prefix than is cached."""
@@ -93,12 +91,15 @@ class Scheduler:
         return False
 
     def _lease(self, request: EngineRequest) -> bool:
-        try:
-            lease = self.cache.acquire(request.tokens, request.limit, request.namespace)
-        except CacheFull:
+        spare = self.HEADROOM * len(self.running)
+        tokens, limit, namespace = request.tokens, request.limit, request.namespace
+        if not self.cache.has_room(tokens, limit, namespace, spare_cells=spare):
             return False
-        needed = len(request.tokens) - lease.cached_tokens + self.HEADROOM * len(self.running)
-        if not self.cache.reserve(needed):
+        try:
+            lease = self.cache.acquire(tokens, limit, namespace)
+        except CacheFull:  # every sequence id is on loan
+            return False
+        if not self.cache.reserve(len(tokens) - lease.cached_tokens):
             self.cache.release(lease)
             return False
         request.lease = lease
@@ -158,6 +159,20 @@ class Scheduler:
                 wants[max(s.at, s.at + request.limit - s.start) : end] = True
         return Batch(tokens, positions, seqs, wants)
 
+    def give_way(self) -> bool:
+        """Makes room after llama.cpp found no slot where our count saw one.
+
+        Parks what is idle, else preempts the youngest request and admits no other until one ends.
+        False if there is nothing to give.
+        """
+        if self.cache.park_idle():
+            return True
+        if len(self.running) < 2:
+            return False
+        self.preempt(self.running[-1])
+        self._allowed = len(self.running)
+        return True
+
     def preempt(self, request: EngineRequest) -> None:
         """Takes a running request's cells back; what it computed stays cached as long as it can."""
         assert request.lease is not None
@@ -178,6 +193,7 @@ class Scheduler:
             self.cache.release(request.lease)
             request.lease = None
         self.running.remove(request)
+        self._allowed = self._max_running
 
 
 def _length(s: Slice) -> int:

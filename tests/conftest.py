@@ -13,6 +13,8 @@ from hypothesis import settings
 from treegram.runtime.llama import LlamaModel, dequantize
 from treegram.runtime.model import Model, ModelOptions
 from treegram.runtime.runtime import embedded_model_path
+from treegram.runtime.spelling import Speller
+from treegram.runtime.token_trie import TokenTrie
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -30,6 +32,12 @@ def vocabulary_model(embedded_path: Path) -> Iterator[LlamaModel]:
     model = LlamaModel(embedded_path, vocab_only=True)
     yield model
     model.close()
+
+
+@pytest.fixture(scope="session")
+def speller(vocabulary_model: LlamaModel) -> Speller:
+    """How the embedded model's tokeniser writes known text."""
+    return Speller(vocabulary_model, TokenTrie(vocabulary_model.vocabulary))
 
 
 @pytest.fixture(scope="session")

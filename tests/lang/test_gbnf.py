@@ -20,6 +20,7 @@ from treegram.lang.reference import matches, matches_prefix
 from treegram.lang.regex_sets import ANY, complement, union
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_grammar import LlamaGrammarFactory
+from treegram.runtime.spelling import Speller
 
 A, B = Literal("a"), Literal("b")
 SPECIAL = '"\\]-^[\n\t\r\x00\x7f é\u0301\u2028😀.#|()a'
@@ -286,9 +287,9 @@ def test_grammars_without_a_usable_start_are_refused(text: str) -> None:
     ],
 )
 def test_llama_cpp_loads_what_is_printed_and_agrees(
-    vocabulary_model: LlamaModel, grammar: Grammar, yes: list[str], no: list[str]
+    vocabulary_model: LlamaModel, speller: Speller, grammar: Grammar, yes: list[str], no: list[str]
 ) -> None:
-    factory = LlamaGrammarFactory(grammar, vocabulary_model)
+    factory = LlamaGrammarFactory(grammar, vocabulary_model, speller)
     pieces = vocabulary_model.vocabulary.pieces
     byte_tokens = {piece: token for token, piece in enumerate(pieces) if len(piece) == 1}
 

@@ -15,6 +15,7 @@ from treegram.lang.ir import Literal, Ref, Repeat, Rules, Seq
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_grammar import LlamaGrammarFactory, LlamaGrammarMatcher
 from treegram.runtime.matcher import GrammarMatcher, GrammarMatcherFactory
+from treegram.runtime.spelling import Speller
 from treegram.runtime.token_trie import TokenTrie
 
 pytestmark = pytest.mark.model
@@ -109,11 +110,11 @@ def walk_both(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_the_engines_agree_at_every_step(
-    name: str, vocabulary_model: LlamaModel, trie: TokenTrie
+    name: str, vocabulary_model: LlamaModel, speller: Speller, trie: TokenTrie
 ) -> None:
     grammar = GRAMMARS[name]()
-    ours = GrammarMatcherFactory(grammar, vocabulary_model.vocabulary, vocabulary_model, trie)
-    theirs = LlamaGrammarFactory(grammar, vocabulary_model)
+    ours = GrammarMatcherFactory(grammar, vocabulary_model.vocabulary, speller, trie)
+    theirs = LlamaGrammarFactory(grammar, vocabulary_model, speller)
     for seed in range(2):
         walk_both(
             ours.start(canonical=False), theirs.start(canonical=False), vocabulary_model, seed, 12
@@ -123,11 +124,11 @@ def test_the_engines_agree_at_every_step(
 @pytest.mark.parametrize("canonical", [False, True])
 @pytest.mark.parametrize("prefix", ["hel", "the quick", " ", "日本語😀"])
 def test_the_engines_heal_alike(
-    prefix: str, canonical: bool, vocabulary_model: LlamaModel, trie: TokenTrie
+    prefix: str, canonical: bool, vocabulary_model: LlamaModel, speller: Speller, trie: TokenTrie
 ) -> None:
     grammar = Grammar.from_regex("(lo|[a-z ]+)!")
-    ours = GrammarMatcherFactory(grammar, vocabulary_model.vocabulary, vocabulary_model, trie)
-    theirs = LlamaGrammarFactory(grammar, vocabulary_model)
+    ours = GrammarMatcherFactory(grammar, vocabulary_model.vocabulary, speller, trie)
+    theirs = LlamaGrammarFactory(grammar, vocabulary_model, speller)
     walk_both(
         ours.start(prefix.encode(), canonical),
         theirs.start(prefix.encode(), canonical),
@@ -137,14 +138,16 @@ def test_the_engines_heal_alike(
     )
 
 
-def test_a_refused_grammar_is_an_error(vocabulary_model: LlamaModel) -> None:
+def test_a_refused_grammar_is_an_error(vocabulary_model: LlamaModel, speller: Speller) -> None:
     huge = Grammar(Rules("root", {"root": Repeat(Literal("a"), 0, 32767)}))
     with pytest.raises(GrammarError, match=r"2,?000"):
-        LlamaGrammarFactory(huge, vocabulary_model)
+        LlamaGrammarFactory(huge, vocabulary_model, speller)
 
 
-def test_an_illegal_token_is_an_exception_and_changes_nothing(vocabulary_model: LlamaModel) -> None:
-    matcher = LlamaGrammarFactory(Grammar.from_choices(["yes"]), vocabulary_model).start()
+def test_an_illegal_token_is_an_exception_and_changes_nothing(
+    vocabulary_model: LlamaModel, speller: Speller
+) -> None:
+    matcher = LlamaGrammarFactory(Grammar.from_choices(["yes"]), vocabulary_model, speller).start()
     before = matcher.mask()
     for token in (-1, vocabulary_model.n_vocab, *vocabulary_model.vocabulary.eog):
         with pytest.raises(ValueError, match="not legal"):
@@ -153,18 +156,20 @@ def test_an_illegal_token_is_an_exception_and_changes_nothing(vocabulary_model: 
     assert matcher.forced() == []
 
 
-def test_a_prefix_inside_a_character_is_refused(vocabulary_model: LlamaModel) -> None:
-    factory = LlamaGrammarFactory(Grammar.from_choices(["yes"]), vocabulary_model)
+def test_a_prefix_inside_a_character_is_refused(
+    vocabulary_model: LlamaModel, speller: Speller
+) -> None:
+    factory = LlamaGrammarFactory(Grammar.from_choices(["yes"]), vocabulary_model, speller)
     with pytest.raises(GrammarError, match="inside a character"):
         factory.start(b"\xc3")
 
 
-def test_text_never_spells_a_control_token(vocabulary_model: LlamaModel) -> None:
+def test_text_never_spells_a_control_token(vocabulary_model: LlamaModel, speller: Speller) -> None:
     """`<|im_start|>` as text is legal; as the control token it would change the conversation."""
     grammar = Grammar(
         Rules("r", {"r": Seq((Literal("<|im_start|>"), Ref("e"))), "e": Literal("!")})
     )
-    matcher = LlamaGrammarFactory(grammar, vocabulary_model).start()
+    matcher = LlamaGrammarFactory(grammar, vocabulary_model, speller).start()
     [control] = vocabulary_model.encode("<|im_start|>", special=True)
     assert not matcher.allows(control)
     assert not matcher.mask()[control]

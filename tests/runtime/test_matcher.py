@@ -17,6 +17,7 @@ from treegram.runtime.base import Tokenizer
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.matcher import GrammarMatcher, GrammarMatcherFactory
+from treegram.runtime.spelling import Speller
 from treegram.runtime.token_trie import TokenTrie
 
 MERGES = [
@@ -31,7 +32,7 @@ TRIE = TokenTrie(TOKENIZER.vocabulary)
 def factory(
     grammar: Grammar | None, tokenizer: Tokenizer = TOKENIZER, trie: TokenTrie = TRIE
 ) -> GrammarMatcherFactory:
-    return GrammarMatcherFactory(grammar, tokenizer.vocabulary, tokenizer, trie)
+    return GrammarMatcherFactory(grammar, tokenizer.vocabulary, Speller(tokenizer, trie), trie)
 
 
 def joined(tokens: Sequence[int], tokenizer: Tokenizer = TOKENIZER) -> bytes:
