@@ -51,7 +51,7 @@ class Engine:
         *,
         max_running: int = 32,
         chunk_tokens: int = 128,
-        idle_cells: int = 1024,
+        idle_cells: int = 2048,
         host_bytes: int = 2 << 30,
         measure_minimum: bool = False,
         on_stop: Callable[[], None] = lambda: None,

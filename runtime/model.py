@@ -67,7 +67,7 @@ class ModelOptions:
     n_gpu_layers: int = -1
     max_running: int = 32
     chunk_tokens: int = 128
-    idle_cells: int = 1024
+    idle_cells: int = 2048
     host_bytes: int = 2 << 30
     exact: bool = False
     measure_minimum: bool = False

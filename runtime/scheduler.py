@@ -36,8 +36,8 @@ class Scheduler:
         cache: the radix cache; admission leases from it.
         max_running: most requests in the batch at once.
         n_batch: most tokens in one batch.
-        chunk_tokens: most prefill tokens in one batch while others are decoding; it bounds how long
-            a running stream waits between two tokens.
+        chunk_tokens: most prefill tokens in one batch while at least as many requests decode as
+            prefill; it bounds how long a running stream waits between two tokens.
     """
 
     LOOKAHEAD = 4  # waiting requests examined per free place
@@ -127,7 +127,8 @@ class Scheduler:
         short = [r for r in self.running if r.pending <= self.SHORT]
         long = [r for r in self.running if r.pending > self.SHORT]
         budget = self._n_batch
-        if short and long:
+        if short and len(long) <= len(short):
+            # where more requests wait to start than run, larger batches serve more of them sooner
             decoding = sum(r.pending for r in short)
             budget = min(budget, decoding + self._chunk_tokens)
         slices: list[Slice] = []

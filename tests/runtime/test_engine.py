@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from treegram.lang.base import GenRequest
 from treegram.lang.errors import CancelledError, ContextOverflowError, EngineError
-from treegram.runtime.base import NoSlot, Vocabulary
+from treegram.runtime.base import Batch, Logits, NoSlot, Vocabulary
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
 from treegram.runtime.generation import Generation
@@ -298,3 +298,73 @@ class EngineMachine(RuleBasedStateMachine):
 
 TestEngineMachine = EngineMachine.TestCase
 TestEngineMachine.settings = settings(max_examples=60, stateful_step_count=30)
+
+
+def test_a_callback_that_raises_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(FakeDecoder())
+    bad, good = Outcome([1, 2, 3], 4), Outcome([1, 2, 4], 4)
+    bad.request.on_done = lambda *_: [][0]
+    engine.submit(bad.request)
+    engine.submit(good.request)
+    run(engine)
+    assert good.generation.tokens == good.expected
+    assert "on_done callback raised" in caplog.text
+
+
+def test_fewer_cells_than_the_store_claims_slow_it_down_only() -> None:
+    """No slot, again and again: it parks, preempts, and goes on with fewer requests at once."""
+
+    class Boastful(FakeDecoder):
+        @property
+        def n_cells(self) -> int:
+            return super().n_cells + 16 * (not self.decoding)
+
+        decoding = False
+
+        def decode(self, batch: Batch) -> None:
+            self.decoding = True
+            try:
+                super().decode(batch)
+            finally:
+                self.decoding = False
+
+    engine = Engine(Boastful(n_cells=48, n_seqs=8), max_running=6)
+    outcomes = [submit(engine, [1 + i, 2, 3, 4], 24) for i in range(10)]
+    run(engine)
+    for outcome in outcomes:
+        assert outcome.ended == [None]
+        assert outcome.generation.tokens == outcome.expected
+
+
+def test_an_unexpected_error_ends_every_request() -> None:
+    """Whatever breaks inside a step: nobody waits for ever, and each gets an error of its own."""
+
+    class Broken(FakeDecoder):
+        def logits(self, index: int) -> Logits:
+            raise KeyError(index)
+
+        def copy(self, src: int, dst: int, start: int, stop: int) -> None:
+            raise RuntimeError("broken on purpose")
+
+    engine = Engine(Broken(n_cells=512))
+    outcomes = [Outcome([5, 6, 7, 1 + i], 4) for i in range(6)]
+    for outcome in outcomes:
+        engine.submit(outcome.request)
+    engine.start()
+    while not all(outcome.ended for outcome in outcomes):
+        assert engine._thread is not None
+        assert engine._thread.is_alive()
+    engine.close()
+    assert all(len(outcome.ended) == 1 for outcome in outcomes)
+    errors = [outcome.ended[0] for outcome in outcomes]
+    assert None not in errors
+    assert len({id(error) for error in errors}) == len(errors)
+
+
+def test_a_forked_process_is_told_that_the_engine_stayed_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine(FakeDecoder())
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(EngineError, match="forked"):
+        submit(engine, [1, 2])

@@ -19,7 +19,12 @@ from treegram.lang.base import (
     SelectResult,
     Text,
 )
-from treegram.lang.errors import CancelledError, ContextOverflowError, ParameterError
+from treegram.lang.errors import (
+    CancelledError,
+    ContextOverflowError,
+    EngineError,
+    ParameterError,
+)
 from treegram.lang.grammar import Grammar
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import Batch
@@ -315,3 +320,45 @@ def test_a_context_far_too_small_for_the_load(embedded_path: Path, n_ctx: int) -
     assert stats.preempted > 0
     assert stats.cache.parked_tokens_total > 0
     model.close()
+
+
+def test_a_closed_model_says_so(embedded_path: Path) -> None:
+    """Tokenising with freed weights would abort the process."""
+    model = Model("closed", embedded_path, ModelOptions(n_ctx=256))
+    model.close()
+    model.close()
+    for use in (lambda: gen(model, "x"), lambda: model.count_tokens("x")):
+        with pytest.raises(EngineError, match="closed"):
+            use()
+    with pytest.raises(EngineError, match="closed"):
+        model.tokenizer.encode("x")
+
+
+def test_closing_from_a_callback_while_others_run(embedded_path: Path) -> None:
+    """The engine's thread closes the model under its own step; the rest fail, nothing crashes."""
+    model = Model("closing", embedded_path, ModelOptions(n_ctx=512))
+    long = model.submit(GenRequest((Text("Once"),), max_tokens=400, ignore_eos=True))
+    short = model.submit(GenRequest((Text("Once upon"),), max_tokens=3))
+    short.add_done_callback(lambda _: model.close())
+    with pytest.raises(EngineError, match="closed"):
+        long.result(WAIT_S)
+
+
+def test_an_error_in_a_select_callback_is_that_select_s(embedded_model: Model) -> None:
+    request = SelectRequest((Text("The sky is"),), (" blue", " red"))
+    handle = embedded_model.submit(request, on_text=lambda text: [][len(text)])
+    with pytest.raises(IndexError):
+        handle.result(WAIT_S)
+
+
+def test_choices_are_checked_at_once(embedded_model: Model) -> None:
+    for choices in ((), ("a", ""), ("a", "a")):
+        with pytest.raises(ParameterError, match="choices"):
+            embedded_model.submit(SelectRequest((Text("x"),), choices))
+
+
+def test_a_long_forced_text_does_not_hold_up_others(embedded_model: Model) -> None:
+    """A million forced characters are spelled a part at a time."""
+    result = gen(embedded_model, "x", grammar=Grammar.from_regex("a{1000000}"), max_tokens=3)
+    assert set(result.text) == {"a"}
+    assert result.finish_reason == "length"

@@ -87,3 +87,12 @@ def test_bos_is_added_once(vocabulary_model: LlamaModel) -> None:
     assert tokenize(template, vocabulary_model, bos=bos, heal=False).tokens.count(bos) == 1
     assert tokenize((Text("hi"),), vocabulary_model, bos=bos, heal=False).tokens[0] == bos
     assert tokenize((), vocabulary_model, bos=bos, heal=False).tokens == [bos]
+
+
+def test_a_healed_generation_moved_behind_other_text_adds_only_its_own(
+    vocabulary_model: LlamaModel,
+) -> None:
+    """As a concatenating join does: its first token would respell a prompt that is not there."""
+    moved = Generated("bow", tuple(vocabulary_model.encode(" rainbow")), " rain")
+    found = tokenize((Text("A cross"), moved), vocabulary_model, bos=None, heal=False)
+    assert spelled(vocabulary_model, found.tokens) == "A crossbow"

@@ -7,13 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treegram.lang.errors import GrammarError, ParameterError
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import BoolMask
-from treegram.runtime.sampler import Sampler, log_softmax_at
+from treegram.runtime.sampler import Sampler, log_softmax_at, truncate
 
 LOGITS = np.array([1.0, 3.0, 2.0, -1.0, 2.5, 0.0], np.float32)
 CHI_SQUARE_999 = {1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52}
@@ -150,3 +150,30 @@ def test_parameters_out_of_range_are_named(parameter: str, value: float) -> None
     with pytest.raises(ParameterError) as caught:
         SamplingParams(**{parameter: value})  # type: ignore[arg-type]
     assert caught.value.parameter == parameter
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.999), st.integers(0, 3))
+@settings(max_examples=60)
+def test_top_p_of_a_large_vocabulary_is_the_smallest_nucleus(
+    seed: int, top_p: float, sharpness: int
+) -> None:
+    """Most tokens are left out of the sort; none of the nucleus may be among them."""
+    weights = np.random.default_rng(seed).random(2000) ** (10**sharpness)
+    probabilities = weights / weights.sum()
+    kept, renormalised = truncate(probabilities, SamplingParams(temperature=1, top_p=top_p))
+    ranked = np.sort(probabilities)[::-1]
+    mass = np.cumsum(ranked)
+    size = min(int((mass < top_p).sum()) + 1, len(ranked))
+    assert len(kept) == size or abs(mass[min(len(kept), size) - 1] - top_p) < 1e-12
+    assert renormalised == pytest.approx(ranked[: len(kept)] / mass[len(kept) - 1])
+
+
+def test_a_tiny_temperature_is_greedy() -> None:
+    draw = Sampler(SamplingParams(temperature=1e-300, seed=1)).draw(LOGITS, None)
+    assert draw.token == 1
+
+
+@pytest.mark.parametrize("bias", [math.inf, math.nan])
+def test_a_bias_that_is_no_number_is_refused(bias: float) -> None:
+    with pytest.raises(ParameterError, match="logit_bias"):
+        SamplingParams(logit_bias={3: bias})
