@@ -331,7 +331,8 @@ class Engine:
     def _fail_all(self, reason: str, cause: BaseException | None = None) -> None:
         with self._wake:
             inbox, self._inbox = list(self._inbox), deque()
-        requests = [*self._scheduler.running, *self._scheduler.waiting, *inbox]
+        # a step that broke inside admission leaves a request both running and waiting
+        requests = dict.fromkeys([*self._scheduler.running, *self._scheduler.waiting, *inbox])
         self._scheduler.running.clear()
         self._scheduler.waiting.clear()
         if not self._closing:

@@ -99,27 +99,36 @@ class Sampler:
 
     def _draw_masked(self, logits: Logits, mask: BoolMask | None) -> Draw:
         params = self._params
-        legal = np.arange(len(logits)) if mask is None else np.flatnonzero(mask)
-        values = logits[legal].astype(np.float64)
+        legal = None if mask is None else np.flatnonzero(mask)
+        values = logits if legal is None else logits[legal]
         if not len(values) or values.max() == -np.inf:
             raise GrammarError(
                 "no token is legal here: constraint, logit_bias and min_tokens exclude every one"
             )
-        if params.temperature == 0:
-            pick = int(values.argmax())
-        else:
-            with np.errstate(over="ignore"):  # a tiny temperature only sharpens
-                scaled = (values - values.max()) / params.temperature
-            keep, probabilities = truncate(softmax(scaled), params)
-            pick = int(keep[self._random.choice(len(keep), p=probabilities)])
-        token = int(legal[pick])
+        pick = int(values.argmax()) if params.temperature == 0 else self._pick(values)
+        token = pick if legal is None else int(legal[pick])
         if params.logprobs is None:
             return Draw(token)
-        logprobs = values - values.max()
+        logprobs = values.astype(np.float64)
+        logprobs -= logprobs.max()
         logprobs -= np.log(np.exp(logprobs).sum())
         order = np.argsort(-logprobs, kind="stable")[: params.logprobs]
-        top = tuple((int(legal[i]), float(logprobs[i])) for i in order)
+        ids = order if legal is None else legal[order]
+        top = tuple(zip(ids.tolist(), logprobs[order].tolist(), strict=True))
         return Draw(token, float(logprobs[pick]), top)
+
+    def _pick(self, values: Logits) -> int:
+        """Draws an index into float32 logits at the temperature, truncated."""
+        params = self._params
+        k = params.top_k
+        # the softmax of the k best is that of all, renormalised: the others need none
+        able = np.argpartition(values, -k)[-k:] if 0 < k < len(values) else None
+        some = (values if able is None else values[able]).astype(np.float64)
+        with np.errstate(over="ignore"):  # a tiny temperature only sharpens
+            scaled = (some - some.max()) / params.temperature
+        keep, probabilities = truncate(softmax(scaled), params)
+        pick = int(keep[self._random.choice(len(keep), p=probabilities)])
+        return pick if able is None else int(able[pick])
 
 
 def _best_legal(logits: Logits, matcher: Matcher | None) -> int | None:
