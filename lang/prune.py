@@ -6,9 +6,10 @@ that can be nothing but itself has no defined meaning and is reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 
-from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .ir import EMPTY, NEVER, Alt, CharClass, Node, Ref, Repeat, Rules, Seq
+from .ir_check import productive_rules
 from .ir_walk import fold, references
 
 
@@ -17,7 +18,7 @@ def prune(rules: Rules) -> Rules:
 
     The root keeps its place even if it matches nothing.
     """
-    alive = _productive(rules.rules)
+    alive = productive_rules(rules)
     kept = {name: _without_dead(node, alive) for name, node in rules.rules.items()}
     reached = {rules.root: None}
     for name in (todo := [rules.root]):
@@ -30,7 +31,7 @@ def prune(rules: Rules) -> Rules:
 
 def first_unproductive(rules: Rules) -> str | None:
     """None if some text matches; else the first rule, from the root, that is itself to blame."""
-    alive = _productive(rules.rules)
+    alive = productive_rules(rules)
     if rules.root in alive:
         return None
     seen, todo = {rules.root}, [rules.root]
@@ -78,41 +79,7 @@ def _units(node: Node) -> list[str]:
             return []
 
 
-def _productive(rules: Mapping[str, Node]) -> set[str]:
-    users: dict[str, list[str]] = {}
-    for name, node in rules.items():
-        for other in references(node):
-            users.setdefault(other, []).append(name)
-    alive: set[str] = set()
-    todo = list(rules)
-    while todo:
-        name = todo.pop()
-        if name not in alive and name in rules and fold(rules[name], _matches(alive)):
-            alive.add(name)
-            todo += users.get(name, ())
-    return alive
-
-
-def _matches(alive: set[str]) -> Callable[[Node, list[bool]], bool]:
-    def visit(node: Node, below: list[bool]) -> bool:
-        match node:
-            case Literal():
-                return True
-            case CharClass(ranges):
-                return bool(ranges)
-            case Seq():
-                return all(below)
-            case Alt():
-                return any(below)
-            case Repeat(_, low, _):
-                return low == 0 or below[0]
-            case Ref(name):
-                return name in alive
-
-    return visit
-
-
-def _without_dead(root: Node, alive: set[str]) -> Node:
+def _without_dead(root: Node, alive: AbstractSet[str]) -> Node:
     def visit(node: Node, below: list[Node]) -> Node:
         match node:
             case CharClass(()):

@@ -123,8 +123,11 @@ class Match:
     length: int
 
 
-def _common_prefix(a: TokenArray, b: TokenArray) -> int:
+def common_prefix(a: TokenArray, b: TokenArray) -> int:
+    """Length of the longest common prefix."""
     n = min(len(a), len(b))
+    if not n:
+        return 0
     differs = a[:n] != b[:n]
     first = int(differs.argmax())
     return first if differs[first] else n
@@ -183,7 +186,7 @@ class RadixTree:
             if child is None:
                 break
             node = child
-            depth += _common_prefix(node.tokens, tokens[depth:])
+            depth += common_prefix(node.tokens, tokens[depth:])
             if depth < node.stop:
                 break
         return Match(node, depth)

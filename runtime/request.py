@@ -58,10 +58,3 @@ class EngineRequest:
         if self.generation is not None:
             return self.generation.finish_reason is not None
         return self.pending == 0
-
-
-def common_prefix(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
-    """Length of the longest common prefix of two token arrays."""
-    n = min(len(a), len(b))
-    differ = np.flatnonzero(a[:n] != b[:n])
-    return int(differ[0]) if len(differ) else n

@@ -15,8 +15,9 @@ import numpy as np
 
 from ..radix_cache.base import CacheFull
 from ..radix_cache.cache import RadixCache
+from ..radix_cache.tree import common_prefix
 from .base import Batch
-from .request import EngineRequest, common_prefix
+from .request import EngineRequest
 
 
 @dataclass(slots=True)

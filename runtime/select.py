@@ -15,6 +15,7 @@ import numpy as np
 
 from ..lang.base import ChoiceScore, SelectRequest
 from ..lang.errors import TreegramError
+from ..radix_cache.tree import as_token_array, common_prefix
 from .base import Logits
 from .engine import Engine
 from .request import EngineRequest
@@ -60,7 +61,7 @@ class TokenTrie:
             if not inner:
                 known = 0
                 if found:
-                    known = 1 + _shared(found[-1][0], tokens)
+                    known = 1 + common_prefix(as_token_array(found[-1][0]), as_token_array(tokens))
                 found.append((tokens, known))
             stack.extend((child, (*tokens, t)) for t, child in reversed(inner))
         return found
@@ -95,15 +96,6 @@ class TokenTrie:
                 break
             node, tokens = node.children[token], (*tokens, token)
         return self._choices.index(tokens)
-
-
-def _shared(a: Sequence[int], b: Sequence[int]) -> int:
-    n = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        n += 1
-    return n
 
 
 class Scoring:
