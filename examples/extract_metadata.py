@@ -88,10 +88,10 @@ def report(
         f"{written / seconds:.0f} generated tokens/s; {n} rows in {seconds:.1f} s",
         f"cache      {stats.cached_tokens / read:.1%} of {read} prompt tokens came from the cache",
     ]
-    if stats.minimum_tokens:
+    if stats.overhead is not None:
         lines.append(
             f"evaluated  {stats.evaluated_tokens} tokens, the fewest possible is "
-            f"{stats.minimum_tokens}: ratio {stats.evaluated_tokens / stats.minimum_tokens:.3f}"
+            f"{stats.minimum_tokens}: ratio {stats.overhead:.3f}"
         )
     return "\n".join(lines)
 

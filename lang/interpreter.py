@@ -237,11 +237,6 @@ class Branch:
         with self.execution.lock:
             return self.variables[name]
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is queued (call it under the lock)."""
-        return not self._ops
-
 
 def note_line(error: BaseException, where: Where, program: str) -> None:
     """Notes a program's line, once per error: one error may pass through several branches."""

@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from .errors import GrammarError
 from .ir import (
+    EMPTY,
     MAX_CODE_POINT,
     SURROGATES,
     Alt,
@@ -82,23 +83,7 @@ def productive_rules(rules: Rules) -> frozenset[str]:
 
 def nullable(node: Node, nullable_names: AbstractSet[str]) -> bool:
     """Whether `node` matches the empty text, given which rules do."""
-
-    def visit(node: Node, below: list[bool]) -> bool:
-        match node:
-            case Literal(text):
-                return not text
-            case CharClass():
-                return False
-            case Seq():
-                return all(below)
-            case Alt():
-                return any(below)
-            case Repeat(_, low, _):
-                return low == 0 or below[0]
-            case Ref(name):
-                return name in nullable_names
-
-    return fold(node, visit)
+    return _holds(node, nullable_names, lambda leaf: leaf == EMPTY)
 
 
 def left_recursion(rules: Rules) -> list[str]:
@@ -136,12 +121,18 @@ def leading_references(body: Node, nullable_names: AbstractSet[str]) -> list[str
 
 
 def _productive(node: Node, productive_names: AbstractSet[str]) -> bool:
+    return _holds(node, productive_names, lambda leaf: leaf != CharClass(()))
+
+
+def _holds(
+    node: Node, names: AbstractSet[str], holds: Callable[[Literal | CharClass], bool]
+) -> bool:
+    """Whether a match can be put together from leaves for which `holds` and rules in `names`."""
+
     def visit(node: Node, below: list[bool]) -> bool:
         match node:
-            case Literal():
-                return True
-            case CharClass(ranges):
-                return bool(ranges)
+            case Literal() | CharClass():
+                return holds(node)
             case Seq():
                 return all(below)
             case Alt():
@@ -149,7 +140,7 @@ def _productive(node: Node, productive_names: AbstractSet[str]) -> bool:
             case Repeat(_, low, _):
                 return low == 0 or below[0]
             case Ref(name):
-                return name in productive_names
+                return name in names
 
     return fold(node, visit)
 

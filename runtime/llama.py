@@ -123,10 +123,6 @@ class LlamaModel:
         return int(ll.llama_vocab_n_tokens(self.vocab))
 
     @property
-    def n_ctx_train(self) -> int:
-        return int(ll.llama_model_n_ctx_train(self.handle))
-
-    @property
     def description(self) -> str:
         return self._string(lambda buf, n: int(ll.llama_model_desc(self.handle, buf, n)))
 

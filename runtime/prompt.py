@@ -38,14 +38,16 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: boo
         ParameterError: the text holds half of a surrogate pair, which no tokeniser can read.
     """
     spans = _joined(prompt)
-    _refuse_surrogates(spans)
     tokens: list[int] = []
     prefix = ""
     for i, span in enumerate(spans):
         if isinstance(span, Generated):
             tokens.extend(span.tokens)
             continue
-        ids = tokenizer.encode(span.text, special=span.template, start=not tokens)
+        try:
+            ids = tokenizer.encode(span.text, special=span.template, start=not tokens)
+        except UnicodeEncodeError as error:
+            raise _surrogate(error) from error
         if heal and i == len(spans) - 1 and not span.template:
             ids, prefix = _healed(span.text, ids, tokenizer, start=not tokens)
         tokens.extend(ids)
@@ -54,17 +56,13 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: boo
     return TokenPrompt(tokens, prefix)
 
 
-def _refuse_surrogates(spans: Iterable[Span]) -> None:
-    for span in spans:
-        try:
-            span.text.encode()
-        except UnicodeEncodeError as error:
-            near = span.text[max(0, error.start - 20) : error.start]
-            raise ParameterError(
-                "prompt",
-                f"{span.text[error.start]!r} after {near!r} is half of a surrogate pair, no text; "
-                "decode the input with errors='replace' where it is read",
-            ) from error
+def _surrogate(error: UnicodeEncodeError) -> ParameterError:
+    text, at = error.object, error.start
+    return ParameterError(
+        "prompt",
+        f"{text[at]!r} after {text[max(0, at - 20) : at]!r} is half of a surrogate pair, no text; "
+        "decode the input with errors='replace' where it is read",
+    )
 
 
 def _joined(prompt: Iterable[Span]) -> list[Span]:

@@ -156,7 +156,7 @@ def softmax(values: Probabilities) -> Probabilities:
 def truncate(
     probabilities: Probabilities, params: SamplingParams
 ) -> tuple[NDArray[np.intp], Probabilities]:
-    """Applies top-k, then top-p, then min-p, and renormalises.
+    """Applies top-p, then min-p, and renormalises; `probabilities` are cut to the top k already.
 
     Returns:
         indices kept (likeliest first when anything was cut), and their probabilities.
@@ -165,17 +165,13 @@ def truncate(
         return np.arange(len(probabilities)), probabilities
     # sorting a whole vocabulary takes longer than a decode step of a small model
     n = len(probabilities)
-    if 0 < params.top_k < n:
-        able = np.argpartition(-probabilities, params.top_k)[: params.top_k]
-    elif params.top_p < 1.0:
+    if params.top_p < 1.0:
         # tokens below this share have less than 1 - top_p together: none of them is needed
         able = np.flatnonzero(probabilities >= (1.0 - params.top_p) / n)
     else:
         able = np.flatnonzero(probabilities >= params.min_p * probabilities.max())
     order = able[np.argsort(-probabilities[able], kind="stable")]
     kept = probabilities[order]
-    if 0 < params.top_k < n:
-        kept = kept / kept.sum()
     if params.top_p < 1.0:
         # the token that reaches the mass is kept, as in the paper (Holtzman et al., 2020)
         size = int(np.searchsorted(np.cumsum(kept), params.top_p)) + 1
