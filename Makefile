@@ -1,5 +1,5 @@
 # Two commands: `make demo` and `make test`. Each sets up .venv first if need be.
-.PHONY: demo test check bench examples clean help
+.PHONY: demo test check bench fuzz examples clean help
 
 PY := .venv/bin/python
 
@@ -9,6 +9,7 @@ help:
 	@echo "make check     lint and types (ruff, mypy, pyright)"
 	@echo "make examples  run every example"
 	@echo "make bench     the extraction benchmark beside other engines that are installed"
+	@echo "make fuzz      ten minutes of random input to everything that takes user text"
 	@echo "make clean     remove .venv and caches"
 
 demo:
@@ -33,6 +34,10 @@ examples:
 bench:
 	@.ci/setup dev
 	@$(PY) tests/benchmarks/extraction.py
+
+fuzz:
+	@.ci/setup dev
+	@$(PY) tests/fuzz/fuzz.py --seconds 600
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out

@@ -10,6 +10,7 @@ from .base import (
     Usage,
 )
 from .batch import BatchInterrupted
+from .confidence import Confidence
 from .errors import (
     CancelledError,
     ConstraintError,
@@ -38,13 +39,18 @@ from .expr import (
 )
 from .fork import Fork
 from .grammar import Grammar
-from .primitives import gen, gen_int, gen_string, select
+from .json_layout import Layout as JsonLayout
+from .json_schema import Note
+from .primitives import gen, gen_int, gen_string, reasoning, select
 from .program import Program, function
 from .provider import set_default_runtime
 from .sampling import SamplingParams
 from .scripted import Answer, ScriptedBackend
 from .state import State
 from .stream import Delta, Stream
+from .substring import Place, SubstringOf
+from .tags import Region, Tag, Tags
+from .tools import ToolCall, tool_schemas
 from .variables import GenMeta
 
 __all__ = [
@@ -53,6 +59,7 @@ __all__ = [
     "BatchInterrupted",
     "CancelledError",
     "ChoiceScore",
+    "Confidence",
     "ConstraintError",
     "ContextOverflowError",
     "Delta",
@@ -62,20 +69,28 @@ __all__ = [
     "Grammar",
     "GrammarError",
     "Handle",
+    "JsonLayout",
     "Message",
     "ModelError",
     "ModelProvider",
+    "Note",
     "OutputError",
     "ParameterError",
+    "Place",
     "Program",
     "ProgramError",
     "RegexError",
+    "Region",
     "SamplingParams",
     "SchemaError",
     "ScriptedBackend",
     "State",
     "Stream",
+    "SubstringOf",
+    "Tag",
+    "Tags",
     "TokenLogprob",
+    "ToolCall",
     "TreegramError",
     "Usage",
     "VariableError",
@@ -86,11 +101,13 @@ __all__ = [
     "gen",
     "gen_int",
     "gen_string",
+    "reasoning",
     "select",
     "set_default_runtime",
     "system",
     "system_begin",
     "system_end",
+    "tool_schemas",
     "user",
     "user_begin",
     "user_end",

@@ -1,10 +1,12 @@
 """A grammar as a lazily determinised pushdown automaton over bytes.
 
 A `Configuration` is every place in the grammar that the text so far can have led to: a set of
-(network state, stack) pairs, closed under moves that consume nothing. Equal configurations are one
-object, and each remembers where its bytes lead, so a second walk over the same ground is dict
-look-ups. Stacks are linked and shared. Counted repetitions are numbers in stack frames
-(`network.py`), so bounds cost nothing until they are near.
+(state, stack) pairs, closed under moves that consume nothing. A state is one of the network's
+(`network.py`) or, inside a terminal, one of the terminal's own (`terminals.py`). Equal
+configurations are one object, and each remembers where its bytes lead, so a second walk over the
+same ground is dict look-ups. Stacks are linked and shared; what repetitions count and lists and
+objects remember are values in stack frames (`scopes.py`), so bounds cost nothing until they are
+near.
 
 Configurations are immutable values apart from their memo, which only ever gains entries that any
 thread would compute alike: an automaton may be used from several threads. They are objects, not
@@ -14,13 +16,20 @@ generation still holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Literal
 
+from .configuration import Configuration, ForcedRun, Parts, Place, Successors
+from .counted_terminal import CountedState
 from .errors import GrammarError
+from .frames import Frame, FrameTable, Held
 from .ir import Rules
 from .ir_graph import ALL_BYTES
-from .network import RETURN, Loop, Network, lower
+from .network import GO, RETURN, TERMINAL, Network, lower
+from .scopes import Loop
+from .stack_moves import StackMoves
+from .terminal_state import TerminalState
+from .value_watch import ValueWatch
 
 MAX_CONFIGURATIONS = 20_000
 """Interned configurations before the memo is dropped and begun again."""
@@ -28,68 +37,24 @@ MAX_CONFIGURATIONS = 20_000
 MAX_PLACES = 20_000
 """Places in one configuration before the grammar is refused as too ambiguous."""
 
+MAX_MEMO = 4096
+"""Longer texts than a byte that one configuration remembers the end of."""
+
+CHUNK = 64
+"""Bytes of a whole text that are run at once."""
+
 FORCED_LIMIT = 4096
 """Longest forced run that is reported at once, in bytes."""
-
-_MANY = 1 << 60
-"""A count that is out of reach: more iterations than the horizon has bytes."""
-
-
-class Frame:
-    """The top of a stack: where to return to, or which loop is counting, above `parent`.
-
-    Made by an automaton, one object per distinct stack, compared by identity.
-    `after` is the return state of a call; for a loop it is -1 - its index, and `low` and `high`
-    are the iterations that it still must and may run, the current one included (None: no bound).
-    """
-
-    __slots__ = ("after", "high", "low", "parent")
-
-    def __init__(self, parent: Frame | None, after: int, low: int, high: int | None) -> None:
-        self.parent = parent
-        self.after = after
-        self.low = low
-        self.high = high
-
-
-Place: TypeAlias = tuple[int, Frame | None]
-
-
-class Configuration:
-    """All places a text can have led to. Made by an automaton; equal ones are identical.
-
-    `accepting`: the text so far is complete. `places`: states that can consume a byte, with their
-    stacks. There is none exactly if nothing can follow.
-    """
-
-    __slots__ = ("__weakref__", "accepting", "memo", "places")
-
-    def __init__(self, places: frozenset[Place], accepting: bool) -> None:
-        self.places = places
-        self.accepting = accepting
-        self.memo: dict[int, Configuration | None] = {}
-
-
-class Successors(NamedTuple):
-    """Where each byte leads: `targets[classes[byte]]`, None for a byte that is not legal."""
-
-    classes: bytes
-    targets: Sequence[Configuration | None]
-
-
-class ForcedRun(NamedTuple):
-    """The only text that can come next, and the configuration after it."""
-
-    text: bytes
-    end: Configuration
 
 
 class Automaton:
     """Runs one grammar. Every configuration it hands out can be completed to an accepted text.
 
+    `alphabet`: bytes that can be written at all; texts with others are not in the language.
+    `values`: whether values that must be distinct are kept, "ignored", or only "entered": a value
+    can begin where a fresh one is left, and its text is not looked at.
     `horizon`: the automaton is only asked about the next `horizon` bytes; counts beyond it are
     merged, which makes positions in a long counted run equal (see `adopt`).
-    `alphabet`: bytes that can be written at all; texts with others are not in the language.
 
     Raises GrammarError if the grammar has no text, and, while it runs, if one text can be read in
     more than MAX_PLACES ways at once.
@@ -100,31 +65,65 @@ class Automaton:
         rules: Rules | Network,
         *,
         alphabet: frozenset[int] = ALL_BYTES,
+        values: Literal["kept", "ignored", "entered"] = "kept",
         horizon: int | None = None,
     ) -> None:
         self._network = rules if isinstance(rules, Network) else lower(rules, alphabet)
-        self._horizon = horizon
-        self._loops = [
-            Loop(loop.body, loop.after, self._clip_low(loop.min), self._clip_high(loop.max))
-            for loop in self._network.loops
-        ]
-        self._frames: dict[tuple[Frame | None, int, int, int | None], Frame] = {}
+        self._keeps_values = values == "kept"
+        self._frames = FrameTable()
+        self._watch = ValueWatch(self, self._network)
+        self._moves = StackMoves(
+            self._network,
+            self._frames,
+            horizon=horizon,
+            keeps_texts=values == "kept",
+            keeps_seen=values != "ignored",
+            may_enter=self._watch.has_fresh if values == "entered" else None,
+        )
         self._configurations: dict[tuple[frozenset[Place], bool], Configuration] = {}
         start = self._close([(self._network.start, None)])
         assert start is not None, "lower() leaves no grammar without a text"
         self.start = start
 
-    def _clip_low(self, count: int) -> int:
-        return _MANY if self._horizon is not None and count > self._horizon else count
-
-    def _clip_high(self, count: int | None) -> int | None:
-        if self._horizon is not None and count is not None and count > self._horizon:
-            return None
-        return count
-
     def within(self, horizon: int) -> Automaton:
-        """This grammar, exact for the next `horizon` bytes after any configuration it adopts."""
-        return Automaton(self._network, horizon=horizon)
+        """This grammar, exact for the next `horizon` bytes after any configuration it adopts.
+
+        Exact but for values that must be distinct: here they need not be. The same automaton where
+        that makes no difference.
+        """
+        if self._network.largest_count <= horizon and not self._network.has_distinct:
+            return self
+        return Automaton(self._network, values="ignored", horizon=horizon)
+
+    def settled(self, configuration: Configuration, horizon: int) -> Configuration:
+        """The configuration that goes on like this one for `horizon` bytes, as one for many.
+
+        Counts inside terminals that are further than that from their bounds are made equal.
+        """
+        if not any(isinstance(state, CountedState) for state, _ in configuration.places):
+            return configuration
+        places = frozenset(
+            (state.settled(horizon) if isinstance(state, CountedState) else state, stack)
+            for state, stack in configuration.places
+        )
+        return self._intern(places, configuration.accepting)
+
+    def careless(self, values: Literal["ignored", "entered"]) -> Automaton:
+        """This grammar with less care for values that must be distinct."""
+        return Automaton(self._network, values=values)
+
+    def started_at(self, state: int) -> Configuration | None:
+        """The configuration as if the grammar began at a state of its network."""
+        return self._close([(state, None)])
+
+    def place(
+        self, state: int | TerminalState, frames: Sequence[tuple[int, Held, int | None]]
+    ) -> Configuration:
+        """The configuration of one place, which consumes, on a stack of these frames."""
+        stack: Frame | None = None
+        for after, low, high in frames:
+            stack = self._frames.push(stack, after, low, high)
+        return self._intern(frozenset(((state, stack),)), False)
 
     def adopt(self, configuration: Configuration) -> Configuration:
         """The configuration here that agrees with another automaton's of the same grammar.
@@ -133,21 +132,16 @@ class Automaton:
         least one byte, so a count above the horizon cannot run out within it.
         """
         translated: dict[Frame, Frame] = {}
-        places = []
+        places: list[Place] = []
         for state, stack in configuration.places:
-            chain = []
+            chain: list[Frame] = []
             frame = stack
             while frame is not None and frame not in translated:
                 chain.append(frame)
                 frame = frame.parent
             for original in reversed(chain):
                 parent = None if original.parent is None else translated[original.parent]
-                translated[original] = self._push(
-                    parent,
-                    original.after,
-                    self._clip_low(original.low),
-                    self._clip_high(original.high),
-                )
+                translated[original] = self._moves.adopted(original, parent)
             places.append((state, None if stack is None else translated[stack]))
         return self._intern(frozenset(places), configuration.accepting)
 
@@ -157,34 +151,96 @@ class Automaton:
             return configuration.memo[byte]
         except KeyError:
             edges = self._network.edges
-            target = self._close(
-                [
-                    (target, stack)
-                    for state, stack in configuration.places
-                    for first, last, target in edges[state]
-                    if first <= byte <= last
-                ]
-            )
+            places: list[Place] = []
+            for state, stack in configuration.places:
+                if isinstance(state, TerminalState):
+                    following = state.step(byte)
+                    if following is not None:
+                        places.append((following, stack))
+                else:
+                    places += [
+                        (target, stack)
+                        for first, last, target in edges[state]
+                        if first <= byte <= last
+                    ]
+            if configuration.watched:
+                places = self._with_text(places, bytes((byte,)))
+                target = self._close(places)
+            elif len(places) == 1 and self._is_inside_literal(places[0][0]):
+                target = self._intern(frozenset(places), False)
+            else:
+                target = self._close(places)
             configuration.memo[byte] = target
             return target
 
-    def run(self, configuration: Configuration, data: Iterable[int]) -> Configuration | None:
+    def _is_inside_literal(self, state: int | TerminalState) -> bool:
+        """Whether nothing can be reached from a state without consuming a byte, guards included."""
+        network = self._network
+        return state in network.runs and state not in network.guards
+
+    def run(self, configuration: Configuration, data: bytes) -> Configuration | None:
         """The configuration after `data`, or None if it is not legal."""
+        texts = configuration.texts
+        if data in texts:
+            return texts[data]
         current: Configuration | None = configuration
-        for byte in data:
-            if current is None:
-                return None
-            current = self.step(current, byte)
+        at = 0
+        while current is not None and at < len(data):
+            if current.lone is not None:
+                state, stack = current.lone
+                if isinstance(state, TerminalState):
+                    at, current = self._run_terminal(state, stack, data, at, current)
+                    continue
+                if state in self._network.runs:
+                    at, current = self._run_literal(state, stack, data, at)
+                    continue
+            current = self.step(current, data[at])
+            at += 1
+        if len(texts) < MAX_MEMO:
+            texts[data] = current
         return current
+
+    def _run_terminal(
+        self, state: TerminalState, stack: Frame | None, data: bytes, at: int, here: Configuration
+    ) -> tuple[int, Configuration | None]:
+        """Through the bytes that stay inside one terminal, which has no choice to end there."""
+        following: TerminalState | None = state
+        while at < len(data):
+            assert following is not None
+            following = following.step(data[at])
+            at += 1
+            if following is None:
+                return at, None
+            if following.accepting:
+                break
+        assert following is not None
+        return at, here if following is state else self._close([(following, stack)])
+
+    def _run_literal(
+        self, state: int, stack: Frame | None, data: bytes, at: int
+    ) -> tuple[int, Configuration | None]:
+        """Through the bytes of a literal, none of which is a choice."""
+        text, begin, after = self._network.runs[state]
+        size = min(len(text) - begin, len(data) - at)
+        if text[begin : begin + size] != data[at : at + size]:
+            return at, None
+        if begin + size < len(text):
+            return at + size, self._intern(frozenset(((state + size, stack),)), False)
+        return at + size, self._close([(after, stack)])
 
     def successors(self, configuration: Configuration) -> Successors:
         """Where all 256 bytes lead, computed once per class of bytes that behave alike."""
         edges = self._network.edges
-        moves = [
-            (first, last, (target, stack))
-            for state, stack in configuration.places
-            for first, last, target in edges[state]
-        ]
+        moves: list[tuple[int, int, Place]] = []
+        for state, stack in configuration.places:
+            if isinstance(state, TerminalState):
+                moves += [
+                    (byte, byte, (following, stack))
+                    for byte in state.next_bytes()
+                    if (following := state.step(byte)) is not None
+                ]
+            else:
+                moves += [(first, last, (target, stack)) for first, last, target in edges[state]]
         bounds = sorted({0, *(move[0] for move in moves), *(move[1] + 1 for move in moves)} - {256})
         segment_of = {bound: i for i, bound in enumerate([*bounds, 256])}
         segments: list[list[Place]] = [[] for _ in bounds]
@@ -205,19 +261,36 @@ class Automaton:
 
     def next_bytes(self, configuration: Configuration) -> bytes:
         """The legal next bytes, in ascending order."""
+        if configuration.watched:
+            return bytes(b for b in range(256) if self.step(configuration, b) is not None)
         legal: set[int] = set()
-        for state, _ in configuration.places:
-            for first, last, _ in self._network.edges[state]:
-                legal.update(range(first, last + 1))
+        for state, stack in configuration.places:
+            if isinstance(state, TerminalState):
+                legal.update(state.next_bytes())
+            else:
+                for first, last, target in self._network.edges[state]:
+                    if self._moves.is_open(target, stack):
+                        legal.update(range(first, last + 1))
         return bytes(sorted(legal))
 
     def forced_byte(self, configuration: Configuration) -> int | None:
         """The byte that must come next, or None if there is a choice (stopping is one)."""
         if configuration.accepting:
             return None
+        if configuration.watched:
+            legal = self.next_bytes(configuration)
+            return legal[0] if len(legal) == 1 else None
         only: int | None = None
-        for state, _ in configuration.places:
-            for first, last, _ in self._network.edges[state]:
+        for state, stack in configuration.places:
+            if isinstance(state, TerminalState):
+                legal = state.next_bytes()
+                if len(legal) != 1 or (only is not None and legal[0] != only):
+                    return None
+                only = legal[0]
+                continue
+            for first, last, target in self._network.edges[state]:
+                if not self._moves.is_open(target, stack):
+                    continue
                 if first != last or (only is not None and first != only):
                     return None
                 only = first
@@ -226,7 +299,17 @@ class Automaton:
     def forced_run(self, configuration: Configuration, limit: int = FORCED_LIMIT) -> ForcedRun:
         """The text that must come next whatever is chosen later; at most `limit` bytes of it."""
         text = bytearray()
+        runs = self._network.runs
         while len(text) < limit:
+            if configuration.lone is not None and not configuration.accepting:
+                state, stack = configuration.lone
+                if not isinstance(state, TerminalState) and state in runs:
+                    data, begin, after = runs[state]
+                    end = self._close([(after, stack)])
+                    assert end is not None, "a literal can be written"
+                    text += data[begin:]
+                    configuration = end
+                    continue
             byte = self.forced_byte(configuration)
             if byte is None:
                 break
@@ -238,45 +321,101 @@ class Automaton:
 
     def accepts(self, data: bytes) -> bool:
         """Whether `data` is a complete text of the grammar."""
-        end = self.run(self.start, data)
+        end = self._end_of(data)
         return end is not None and end.accepting
 
     def accepts_prefix(self, data: bytes) -> bool:
         """Whether some continuation of `data`, possibly empty, is a complete text."""
-        return self.run(self.start, data) is not None
+        return self._end_of(data) is not None
 
-    def _push(self, parent: Frame | None, after: int, low: int, high: int | None) -> Frame:
-        key = (parent, after, low, high)
-        frame = self._frames.get(key)
-        if frame is None:
-            frame = self._frames.setdefault(key, Frame(parent, after, low, high))
-        return frame
+    def _end_of(self, data: bytes) -> Configuration | None:
+        current: Configuration | None = self.start
+        for at in range(0, len(data), CHUNK):
+            if current is None:
+                return None
+            current = self.run(current, data[at : at + CHUNK])
+        return current
+
+    def after(self, frame: Frame) -> Configuration | None:
+        """The configuration once the terminal above `frame` has ended; None if nothing follows.
+
+        Nothing follows where the value that ended there must differ from one that it repeats.
+        """
+        return self._close([(frame.after, frame.parent)])
+
+    def parts(self, configuration: Configuration) -> Parts:
+        """The configuration's places inside terminals, and all others as one of their own."""
+        if configuration.parts is None:
+            inside = [
+                (state, stack)
+                for state, stack in configuration.places
+                if isinstance(state, TerminalState) and stack is not None
+            ]
+            outside = configuration.places.difference(inside)
+            configuration.parts = Parts(inside, self._intern(outside, False) if outside else None)
+        return configuration.parts
+
+    def literal(self, configuration: Configuration) -> bytes:
+        """The text that must come next, as far as one literal of the grammar goes; or b""."""
+        if configuration.lone is None:
+            return b""
+        state = configuration.lone[0]
+        run = None if isinstance(state, TerminalState) else self._network.runs.get(state)
+        return b"" if run is None else run.data[run.at :]
+
+    def string_in_writing(self, configuration: Configuration) -> tuple[bytes, list[str]] | None:
+        """The text so far of the string that must differ from others, and those others.
+
+        None if that is not all there is: the value is no string, has an escape in it, or there is
+        more than one.
+        """
+        return self._watch.string_in_writing(configuration)
 
     def _close(self, places: Sequence[Place]) -> Configuration | None:
         """The configuration of everything reachable from `places` without consuming a byte."""
-        network, loops = self._network, self._loops
+        network, push = self._network, self._frames.push
+        edges, moves, unwritten, guards = (
+            network.edges,
+            network.moves,
+            network.unwritten,
+            network.guards,
+        )
         pending = list(places)
         seen = set(pending)
         consuming: list[Place] = []
         accepting = False
         while pending:
-            state, stack = pending.pop()
-            if network.edges[state]:
-                consuming.append((state, stack))
-            found: list[Place] = [(target, stack) for target in network.epsilon[state]]
-            for entry, after in network.calls[state]:
-                found.append((entry, self._push(stack, after, 0, None)))
-            for index in network.entered[state]:
-                loop = loops[index]
-                frame = self._push(stack, -1 - index, loop.min, loop.max)
-                found.append((loop.body, frame))
-            if state == RETURN:
-                if stack is None:
-                    accepting = True
-                elif stack.after >= 0:
+            place = pending.pop()
+            state, stack = place
+            found: list[Place] = []
+            if isinstance(state, TerminalState):
+                if not state.is_final:
+                    consuming.append(place)
+                if state.accepting:
+                    assert stack is not None, "a terminal returns somewhere"
                     found.append((stack.after, stack.parent))
-                else:
-                    found += self._iterate(stack)
+            else:
+                if state in unwritten:
+                    network.write(state)
+                if state in guards and not self._moves.is_open(state, stack):
+                    continue
+                if edges[state]:
+                    consuming.append(place)
+                for op, first, second in moves[state]:
+                    if op == GO:
+                        found.append((first, stack))
+                    elif op <= TERMINAL:
+                        found.append((first, push(stack, second)))
+                    else:
+                        assert isinstance(first, int)
+                        self._moves.move(op, first, second, stack, found)
+                if state == RETURN:
+                    if stack is None:
+                        accepting = True
+                    elif stack.after >= 0:
+                        found.append((stack.after, stack.parent))
+                    else:
+                        self._moves.leave(stack, found)
             for place in found:
                 if place not in seen:
                     seen.add(place)
@@ -287,24 +426,29 @@ class Automaton:
                     "grammar is left-recursive or too ambiguous. Rewrite nested or adjacent "
                     "repetitions that can match the same text"
                 )
+        if self._keeps_values and any(
+            frame is not None and frame.watched for _, frame in consuming
+        ):
+            consuming = [place for place in consuming if self._watch.can_differ(place)]
         if not consuming and not accepting:
             return None
         return self._intern(frozenset(consuming), accepting)
 
-    def _iterate(self, frame: Frame) -> list[Place]:
-        """Where a counted repetition goes when an iteration has ended: on, out, or both."""
-        loop = self._loops[-1 - frame.after]
-        low = frame.low if frame.low == _MANY else max(frame.low - 1, 0)
-        high = None if frame.high is None else frame.high - 1
-        found: list[Place] = []
-        if low == 0:
-            found.append((loop.after, frame.parent))
-        if high != 0:
-            found.append((loop.body, self._push(frame.parent, frame.after, low, high)))
-        return found
+    def _with_text(self, places: Sequence[Place], data: bytes) -> list[Place]:
+        """The places with `data` added to the values that are being written."""
+        return [
+            (
+                state,
+                self._frames.extended(frame, data)
+                if frame is not None and frame.watched
+                else frame,
+            )
+            for state, frame in places
+        ]
 
     def _intern(self, places: frozenset[Place], accepting: bool) -> Configuration:
-        places = self._without_dominated(places)
+        if len(places) > 2:
+            places = self._without_dominated(places)
         key = (places, accepting)
         configuration = self._configurations.get(key)
         if configuration is None:
@@ -312,6 +456,7 @@ class Automaton:
                 self._configurations.clear()
                 self._frames.clear()
                 self.start.memo.clear()
+                self.start.texts.clear()
             configuration = self._configurations.setdefault(key, Configuration(places, accepting))
         return configuration
 
@@ -320,15 +465,19 @@ class Automaton:
 
         Without this an ambiguous body such as `(a|aa){0,1000}` would keep every possible count.
         """
-        if len(places) < 3:
-            return places
-        most: dict[tuple[int, int, Frame | None], int | None] = {}
-        counted: list[tuple[Place, tuple[int, int, Frame | None], int | None]] = []
+        scopes = self._network.scopes
+        most: dict[tuple[int | TerminalState, int, Frame | None], int | None] = {}
+        counted: list[tuple[Place, tuple[int | TerminalState, int, Frame | None], int | None]] = []
         kept: list[Place] = []
         for place in places:
             state, frame = place
             # low <= 1: this iteration is the last that must run, so only `high` tells places apart
-            if frame is None or frame.after >= 0 or frame.low > 1:
+            if (
+                frame is None
+                or frame.after >= 0
+                or not isinstance(scopes[-1 - frame.after], Loop)
+                or (isinstance(frame.low, int) and frame.low > 1)
+            ):
                 kept.append(place)
                 continue
             key = (state, frame.after, frame.parent)

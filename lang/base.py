@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from .confidence import Decision
 from .sampling import SamplingParams
 
 if TYPE_CHECKING:
     from .grammar import Grammar
 
 FinishReason: TypeAlias = Literal["stop", "length", "constraint"]
-"""`stop`: end token or stop string; `constraint`: nothing may follow; `length`: max_tokens."""
+"""`stop`: end token or stop text; `constraint`: nothing may follow; `length`: max_tokens."""
 
 EngineName: TypeAlias = Literal["treegram", "llama.cpp"]
 """Who executes a grammar: treegram's automaton, or llama.cpp's own grammar sampler."""
@@ -68,10 +69,12 @@ class GenRequest:
     max_tokens: int = 512
     min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    stop_regex: str | None = None
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     heal: bool = True
     canonical: bool = True
+    confidence: bool = False
     engine: EngineName = "treegram"
     namespace: str = ""
 
@@ -119,7 +122,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class GenResult:
-    """What a GenRequest gave. `spans` replay it in a later prompt; their text is `text`."""
+    """What a GenRequest gave. `spans` replay it in a later prompt; their text is `text`.
+
+    `decisions` are there if the request asked for confidence.
+    """
 
     text: str
     spans: Prompt
@@ -127,6 +133,7 @@ class GenResult:
     usage: Usage
     stop_matched: str | int | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
+    decisions: tuple[Decision, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +147,17 @@ class ChoiceScore:
 
 @dataclass(frozen=True, slots=True)
 class SelectResult:
-    """What a SelectRequest gave: the winner's `index`, and `scores` in the order of the choices."""
+    """What a SelectRequest gave: the winner's `index`, and `scores` in the order of the choices.
+
+    `decisions` is the one between the choices, each as a whole.
+    """
 
     text: str
     spans: Prompt
     index: int
     scores: tuple[ChoiceScore, ...]
     usage: Usage = field(default_factory=Usage)
+    decisions: tuple[Decision, ...] | None = None
 
 
 Result: TypeAlias = GenResult | SelectResult

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .choices import checked_choices
-from .errors import ParameterError, ProgramError
+from .errors import GrammarError, ParameterError, ProgramError
 from .grammar import Grammar
-from .types import output_type
+from .json_layout import Layout
+from .substring import SubstringOf
+from .tags import Tag, TaggedText, Tags, checked_tags
+from .types import OutputType, output_type, tool_type
 
 MAX_INT_DIGITS = 20
 
@@ -18,11 +23,12 @@ class Constraint:
     """The texts of `grammar`, each read as `parse(text)`.
 
     `parse` raises ValueError for a text that is no value: one cut off by max_tokens, or one that a
-    validator of the user's own refuses.
+    validator of the user's own refuses. `quoted` is what the text is a passage of, if it is one.
     """
 
     grammar: Grammar
     parse: Callable[[str], object]
+    quoted: SubstringOf | None = None
 
 
 def constraint_from(
@@ -32,20 +38,30 @@ def constraint_from(
     grammar: Grammar | str | None = None,
     choices: Sequence[str] | None = None,
     dtype: object = None,
+    substring_of: str | SubstringOf | None = None,
+    tools: Sequence[Callable[..., Any]] | None = None,
+    tags: Sequence[Tag] | Tags | None = None,
+    layout: Layout | None = None,
+    lenient: bool = False,
 ) -> Constraint | None:
     """The constraint that one of the arguments describes; None if none is given or dtype is `str`.
 
     Args:
         regex: a pattern for the whole text; the value is the text.
         schema: a Python type, a callable or a JSON Schema (`types.py`); the value is an instance.
-        grammar: a Grammar or the text of a GBNF grammar; the value is the text.
+        grammar: a Grammar or the text of a GBNF or Lark grammar; the value is the text.
         choices: the texts to choose from; the value is the text.
         dtype: `int` (at most 20 digits), `float` (a plain decimal), `bool` (True, False), `str`.
+        substring_of: a text to quote from, or a SubstringOf; the value is the quote.
+        tools: functions to call; the value is a ToolCall.
+        tags: a Tags, or a list of Tag; the value is a list of texts and Regions.
+        layout: how JSON is written; None is one text per value, as `json.dumps` writes it.
+        lenient: leave out what of a JSON Schema has no exact grammar, and note it.
 
     Raises:
         ProgramError: more than one is given.
         ConstraintError: the constraint cannot be compiled exactly.
-        ParameterError: the choices or the dtype are not what they must be.
+        ParameterError: an argument is not what it must be.
     """
     options = {
         "regex": regex,
@@ -53,30 +69,97 @@ def constraint_from(
         "grammar": grammar,
         "choices": choices,
         "dtype": dtype,
+        "substring_of": substring_of,
+        "tools": tools,
+        "tags": tags,
     }
     given = [name for name, value in options.items() if value is not None]
     if len(given) > 1:
         raise ProgramError(
             f"a gen takes one constraint, and these were given: {', '.join(given)}; keep one"
         )
+    json = _Json(layout, lenient, has_json=given in (["schema"], ["tools"], ["tags"]))
     if regex is not None:
         return Constraint(Grammar.from_regex(regex), str)
     if schema is not None:
-        output = output_type(schema)
-        return Constraint(Grammar.from_schema(output.schema), output.parse)
+        return json.constraint(output_type(schema))
     if grammar is not None:
         return Constraint(_grammar(grammar), str)
     if choices is not None:
         return Constraint(Grammar.from_choices(checked_choices(choices)), str)
+    if substring_of is not None:
+        return _quote(substring_of)
+    if tools is not None:
+        return json.constraint(tool_type(tools))
+    if tags is not None:
+        return _tagged(tags, layout, lenient)
     return None if dtype is None else _of_dtype(dtype)
+
+
+class _Json:
+    """Options for what is written as JSON. Raises ParameterError if one is given for nothing."""
+
+    def __init__(self, layout: Layout | None, lenient: bool, *, has_json: bool) -> None:
+        if layout is not None and not isinstance(layout, Layout):
+            raise ParameterError("layout", f"expected a JsonLayout, got {layout!r:.80}")
+        if not isinstance(lenient, bool):
+            raise ParameterError("lenient", f"expected True or False, got {lenient!r:.80}")
+        if not has_json and (layout is not None or lenient):
+            name = "layout" if layout is not None else "lenient"
+            raise ParameterError(name, "goes with schema=, tools= or tags=, and none is given")
+        self._layout = layout or Layout()
+        self._lenient = lenient
+
+    def constraint(self, output: OutputType) -> Constraint:
+        grammar = Grammar.from_schema(output.schema, self._layout, lenient=self._lenient)
+        return Constraint(grammar, output.parse)
+
+
+def _tagged(tags: Sequence[Tag] | Tags, layout: Layout | None, lenient: bool) -> Constraint:
+    checked = checked_tags(tags)
+    contents: list[Constraint | None] = []
+    for tag in checked.tags:
+        content = tag.content()
+        if "schema" in content or "tools" in content:
+            content |= {"layout": layout, "lenient": lenient}
+        contents.append(constraint_from(**content))
+    tagged = TaggedText(checked, contents)
+    notes = [note for content in contents if content is not None for note in content.grammar.notes]
+    return Constraint(Grammar(tagged.rules(), tuple(notes)), tagged.parse)
+
+
+def _quote(substring_of: str | SubstringOf) -> Constraint:
+    quoted = substring_of if isinstance(substring_of, SubstringOf) else SubstringOf(substring_of)
+    return Constraint(Grammar.from_substring(quoted.text, words=quoted.words), str, quoted)
+
+
+_GBNF_RULE = re.compile(r"^\s*[A-Za-z][\w-]*\s*::=", re.MULTILINE | re.ASCII)
+_LARK_RULE = re.compile(r"^\s*[!?]*[A-Za-z_]\w*(\.-?\d+)?\s*:(?!:)", re.MULTILINE | re.ASCII)
 
 
 def _grammar(grammar: Grammar | str) -> Grammar:
     if isinstance(grammar, Grammar):
         return grammar
-    if isinstance(grammar, str):
+    if not isinstance(grammar, str):
+        raise ParameterError(
+            "grammar", f"expected a Grammar, or GBNF or Lark text, got {grammar!r:.80}"
+        )
+    return grammar_from_text(grammar)
+
+
+def grammar_from_text(grammar: str) -> Grammar:
+    """A GBNF or a Lark grammar, told apart by how their rules are written.
+
+    Raises GrammarError for a text that is neither, or a malformed one.
+    """
+    if _GBNF_RULE.search(grammar):
         return Grammar.from_gbnf(grammar)
-    raise ParameterError("grammar", f"expected a Grammar or GBNF text, got {grammar!r:.80}")
+    if _LARK_RULE.search(grammar):
+        return Grammar.from_lark(grammar)
+    raise GrammarError(
+        "grammar: the text has neither a GBNF rule, such as `root ::= ...`, nor a Lark rule, such "
+        f"as `start: ...`: {grammar!r:.80}"
+    )
 
 
 def _parse_bool(text: str) -> bool:

@@ -68,11 +68,13 @@ class Gen(Expr):
     max_tokens: int = DEFAULT_MAX_TOKENS
     min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    stop_regex: str | None = None
     stop_token_ids: tuple[int, ...] = ()
     n: int = 1
     ignore_eos: bool = False
     heal: bool = True
     canonical: bool = True
+    confidence: bool = False
     engine: EngineName | None = None
 
     def requests(
@@ -87,10 +89,12 @@ class Gen(Expr):
             max_tokens=self.max_tokens,
             min_tokens=self.min_tokens,
             stop=self.stop,
+            stop_regex=self.stop_regex,
             stop_token_ids=self.stop_token_ids,
             ignore_eos=self.ignore_eos,
             heal=self.heal,
             canonical=self.canonical,
+            confidence=self.confidence,
             engine=self.engine or engine,
         )
         if self.n == 1 or params.seed is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal as OneOf
 
 from .errors import GrammarError
+from .gbnf_limits import check_beginnings
 from .gbnf_lowering import MAX_BOUND, lower
 from .ir import Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
 from .ir_walk import fold
@@ -30,6 +31,7 @@ def rules_to_gbnf(rules: Rules) -> str:
     text with a NUL.
     """
     lowered = lower(rules)
+    check_beginnings(lowered)
     names = _printed_names(lowered)
     taken = set(names.values())
     lines = []
@@ -95,6 +97,8 @@ class _RulePrinter:
                 return _combined(" | ", "alt", below)
             case Repeat(_, low, high):
                 return self._print_repeat(below[0], low, high)
+            case _:
+                raise AssertionError(f"{node!r} is not plain")
 
     def _print_repeat(self, item: _Printed, low: int, high: int | None) -> _Printed:
         bounds = _print_bounds(low, high)

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from math import isqrt
 
 from .choices import prefix_tree
 from .errors import GrammarError
+from .gbnf_plain import plain
 from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
-from .ir_check import nullable, nullable_rules, productive_rules
+from .ir_facts import nullable, nullable_rules, productive_rules
 from .ir_walk import fold, references, with_children
 
 MAX_BOUND = 2000
@@ -32,7 +34,7 @@ def lower(rules: Rules) -> Rules:
 
     No repetition has an item that matches the empty text; nothing in it is NEVER.
     """
-    rules = _with_trees(rules)
+    rules = _with_trees(plain(rules))
     empty_names = nullable_rules(rules)
     nonempty = _fresh_names(rules, empty_names)
     bodies: dict[str, Node] = {}
@@ -123,6 +125,8 @@ def _forms(node: Node, below: list[_Forms], nonempty: dict[str, str]) -> _Forms:
             return _seq_forms(below)
         case Repeat():
             return _repeat_forms(node, below[0])
+        case _:
+            raise AssertionError(f"{node!r} is not plain")
 
 
 def _seq_forms(below: list[_Forms]) -> _Forms:
@@ -228,4 +232,29 @@ def _repeat(item: Node, low: int, high: int | None) -> Node:
         return NEVER
     if item in (EMPTY, NEVER) or high == 0:
         return EMPTY
+    if high is None and isinstance(item, Repeat) and (item.min, item.max) == (1, None):
+        item = item.item
+    if max(low, high or 0) > MAX_BOUND:
+        return _split(item, low, high)
     return item if (low, high) == (1, 1) else Repeat(item, low, high)
+
+
+def _split(item: Node, low: int, high: int | None) -> Node:
+    """The same repetition in blocks of at most MAX_BOUND, each text in one way only."""
+    size = isqrt(max(low, high or 0))
+    block = Repeat(item, size, size)
+    blocks, rest = divmod(low, size)
+    fixed = (_repeat(block, blocks, blocks), _repeat(item, rest, rest))
+    if high is None:
+        return _joined_seq(*fixed, Repeat(item, 0, None))
+    blocks, rest = divmod(high - low, size)
+    if not blocks:
+        return _joined_seq(*fixed, _repeat(item, 0, rest))
+    fewer = _joined_seq(_repeat(block, 0, blocks - 1), _repeat(item, 0, size - 1))
+    most = _joined_seq(_repeat(block, blocks, blocks), _repeat(item, 0, rest))
+    return _joined_seq(*fixed, Alt((fewer, most)))
+
+
+def _joined_seq(*nodes: Node) -> Node:
+    items = tuple(node for node in nodes if node != EMPTY)
+    return items[0] if len(items) == 1 else Seq(items)

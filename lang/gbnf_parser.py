@@ -3,8 +3,8 @@
 The language is llama.cpp's `grammars/README.md`, read strictly where llama.cpp guesses: a rule
 defined twice is an error (it takes the last), so is a class `[]` (it takes the empty text), and a
 bound above 2,000 counts (it drops it). One thing is looser: a rule goes on until the next
-`name ::=`, wherever its lines break. References to tokens (`<think>`) are refused, because the
-IR speaks characters.
+`name ::=`, wherever its lines break. References to tokens (`<think>`, `<[1000]>`, `!<think>`) are
+refused, because the IR speaks characters: a text, however it is cut into tokens.
 
 Rule names may have capitals and start with a digit; the IR's may not, so they are respelled.
 """
@@ -20,9 +20,11 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from .errors import GrammarError
 from .ir import EMPTY, MAX_CODE_POINT, SURROGATES, Alt, CharClass, Literal, Node, Ref, Repeat, Rules
 from .ir import Seq as Sequence
-from .ir_check import check, productive_rules
+from .ir_check import check
+from .ir_facts import productive_rules
 from .ir_walk import fold, walk, with_children
 from .regex_sets import ANY, complement, union
+from .rule_names import respelled
 
 _GBNF = r"""
 start: rule+
@@ -48,6 +50,7 @@ COMMENT: /#[^\r\n]*/
 %ignore /[ \t\r\n]+/
 """
 
+MAX_CHARACTERS = 500_000
 MAX_REPETITIONS = 1_000_000
 
 MISTAKES = {
@@ -83,6 +86,8 @@ def gbnf_to_rules(text: str) -> Rules:
     Raises GrammarError, with line and column, for anything that is not GBNF as described above, and
     for rules that are missing, defined twice or can never end.
     """
+    if len(text) > MAX_CHARACTERS:
+        raise GrammarError(f"gbnf: more than {MAX_CHARACTERS:,} characters; make it smaller")
     try:
         heads: list[tuple[Token, Node]] = _parser().parse(text)  # type: ignore[assignment]  # of lark
     except UnexpectedInput as error:
@@ -96,7 +101,7 @@ def gbnf_to_rules(text: str) -> Rules:
         bodies[name], defined[name] = body, head
     if "root" not in bodies:
         raise GrammarError("gbnf: no rule 'root', which is where a grammar starts; add one")
-    names = _respelled(bodies)
+    names = respelled(bodies)
     rules = Rules("root", {names[n]: _resolve(n, bodies[n], names) for n in bodies})
     check(rules)
     productive = productive_rules(rules)
@@ -104,21 +109,6 @@ def gbnf_to_rules(text: str) -> Rules:
         if names[name] not in productive:
             raise _error(f"rule {name!r} can never end: every way through it needs itself", head)
     return rules
-
-
-def _respelled(bodies: dict[str, Node]) -> dict[str, str]:
-    """The IR's name for each rule: lower case, beginning with a letter, no two alike."""
-    names = {name: name for name in bodies if re.fullmatch("[a-z][a-z0-9-]*", name)}
-    taken = set(names)
-    for name in bodies:
-        if name not in names:
-            base = name.lower() if name[0].isalpha() else f"r{name.lower()}"
-            number, fresh = 2, base
-            while fresh in taken:
-                number, fresh = number + 1, f"{base}-{number}"
-            names[name] = fresh
-            taken.add(fresh)
-    return names
 
 
 def _resolve(rule: str, body: Node, names: dict[str, str]) -> Node:
@@ -197,7 +187,9 @@ class _Builder(_Transformer):
 
     def token(self, token: Token) -> Node:
         raise _error(
-            f"{token} refers to a token, which is not supported; write its text in quotes", token
+            f"{token} refers to a token of one model's vocabulary, and this grammar is a set of "
+            "texts, for any model; write the characters that are meant in quotes",
+            token,
         )
 
     def repeat(self, item: Node, token: Token) -> Node:

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 
 from .automaton import Automaton
-from .choices import checked_choices, choices_to_rules
+from .choices import checked_choices
+from .compiler import compile_source
 from .errors import GrammarError, RegexError, SchemaError
+from .front_ends import Source
 from .gbnf import rules_to_gbnf
-from .gbnf_parser import gbnf_to_rules
 from .ir import Rules
 from .ir_check import check
 from .ir_walk import digest
-from .json_schema import schema_to_rules
-from .regex import parse_fullmatch
+from .json_layout import Layout
+from .json_schema import Note
+from .shared_cache import SharedCache
+from .substring import SubstringOf
 
 _CACHED_GRAMMARS = 256
 
@@ -32,10 +34,14 @@ _CACHED_GRAMMARS = 256
 class Grammar:
     """A set of texts, as IR `rules`.
 
+    `notes` lists what a JSON Schema says and the grammar does not enforce: formats outside the
+    standard, and what `lenient` left out. They are no part of the grammar's identity.
+
     Raises GrammarError if the rules are malformed, too large, left-recursive or match no text.
     """
 
     rules: Rules
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         check(self.rules)
@@ -49,7 +55,7 @@ class Grammar:
         if not isinstance(pattern, str):
             kind = type(pattern).__name__
             raise RegexError(f"expected a str, got {kind} {pattern!r}", "", 0)
-        return _from_regex(pattern)
+        return _compiled(Source("regex", pattern))
 
     @classmethod
     def from_choices(cls, choices: Sequence[str]) -> Grammar:
@@ -57,22 +63,42 @@ class Grammar:
 
         Raises ParameterError if there are none, or one is empty, repeated or not a str.
         """
-        return _from_choices(checked_choices(choices))
+        return _compiled(Source("choices", json.dumps(checked_choices(choices))))
 
     @classmethod
-    def from_schema(cls, schema: Mapping[str, Any] | bool) -> Grammar:
-        """The JSON texts that are valid for this JSON Schema.
+    def from_schema(
+        cls, schema: object, layout: Layout | None = None, *, lenient: bool = False
+    ) -> Grammar:
+        """The JSON texts that are valid for a JSON Schema (a dict or a bool) or a Python type.
 
-        Properties keep their order. Raises SchemaError, with the JSON path, for what cannot be
-        compiled exactly.
+        Without a layout these are all the texts of valid values: any order of keys, white space,
+        escapes. `JsonLayout()` leaves one text per value, as `json.dumps` writes it, which is what
+        a `gen` follows; its fields narrow or widen that.
+
+        `lenient` leaves out what has no exact grammar and lists it in `notes`.
+
+        Raises SchemaError, with the JSON path and the keyword, for what cannot be compiled exactly.
         """
+        if not isinstance(schema, (bool, Mapping)):
+            from .types import output_type  # loads pydantic
+
+            schema = output_type(schema).schema
         try:
             text = json.dumps(schema)
         except RecursionError as error:
             raise SchemaError("nested too deeply, or in a circle", "$") from error
         except (TypeError, ValueError) as error:
             raise SchemaError(f"not a JSON value: {error}", "$") from error
-        return _from_schema(text)
+        options = {"layout": asdict(layout or Layout.accepting()), "lenient": lenient}
+        return _compiled(Source("schema", text, json.dumps(options)))
+
+    @classmethod
+    def from_substring(cls, text: str, *, words: bool = False) -> Grammar:
+        """Any passage of `text` that is not empty; with `words`, from word boundary to boundary.
+
+        Raises ParameterError if there is nothing to quote.
+        """
+        return Grammar(SubstringOf(text, words=words).rules())
 
     @classmethod
     def from_gbnf(cls, text: str) -> Grammar:
@@ -82,7 +108,18 @@ class Grammar:
         """
         if not isinstance(text, str):
             raise GrammarError(f"gbnf: expected a str, got {type(text).__name__} {text!r}")
-        return _from_gbnf(text)
+        return _compiled(Source("gbnf", text))
+
+    @classmethod
+    def from_lark(cls, text: str, start: str = "start") -> Grammar:
+        """The texts that the rule `start` of this Lark grammar derives.
+
+        Raises GrammarError, with line and column, for text that is no Lark grammar or uses what has
+        no exact grammar.
+        """
+        if not isinstance(text, str):
+            raise GrammarError(f"lark: expected a str, got {type(text).__name__} {text!r}")
+        return _compiled(Source("lark", text, json.dumps({"start": start})))
 
     def to_gbnf(self) -> str:
         """This grammar as llama.cpp reads it; the start rule is `root`.
@@ -115,25 +152,18 @@ class Grammar:
     def __hash__(self) -> int:
         return hash(self.key)
 
-    def __reduce__(self) -> tuple[type[Grammar], tuple[Rules]]:
-        return (Grammar, (self.rules,))  # the automaton stays behind: it is rebuilt on demand
+    def __reduce__(self) -> tuple[type[Grammar], tuple[Rules, tuple[Note, ...]]]:
+        # the automaton stays behind: it is rebuilt on demand
+        return (Grammar, (self.rules, self.notes))
 
 
-@lru_cache(_CACHED_GRAMMARS)
-def _from_regex(pattern: str) -> Grammar:
-    return Grammar(Rules("root", {"root": parse_fullmatch(pattern)}))
+def _compiled(source: Source) -> Grammar:
+    return _GRAMMARS.get(source, partial(_compile, source))
 
 
-@lru_cache(_CACHED_GRAMMARS)
-def _from_gbnf(text: str) -> Grammar:
-    return Grammar(gbnf_to_rules(text))
+def _compile(source: Source) -> Grammar:
+    compiled = compile_source(source)
+    return Grammar(compiled.rules, tuple(Note(*note) for note in compiled.notes))
 
 
-@lru_cache(_CACHED_GRAMMARS)
-def _from_schema(text: str) -> Grammar:
-    return Grammar(schema_to_rules(json.loads(text)))
-
-
-@lru_cache(_CACHED_GRAMMARS)
-def _from_choices(choices: tuple[str, ...]) -> Grammar:
-    return Grammar(choices_to_rules(choices))
+_GRAMMARS: SharedCache[Source, Grammar] = SharedCache(_CACHED_GRAMMARS)

@@ -1,8 +1,12 @@
 """The grammar IR: what every constraint lowers to, over Unicode code points.
 
-A grammar is a set of named rules over six node kinds. Nodes are frozen and hashable, so that equal
-constraints are equal keys. Byte encoding, automata and token masks come late (`automaton.py`,
-`runtime/`); GBNF is a printing of this IR (`gbnf.py`).
+A grammar is a set of named rules. Six node kinds are what GBNF has too; the others say what a
+schema needs and a context-free grammar cannot hold, or only at a size that nobody wants: members
+in any order, values that differ, sets of texts as automata. The runtime executes all of them;
+GBNF is a printing of this IR (`gbnf.py`) that refuses what it cannot say.
+
+Nodes are frozen and hashable, so that equal constraints are equal keys. Byte encoding, automata and
+token masks come late (`automaton.py`, `runtime/`).
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from .dfa import Dfa
 
 MAX_CODE_POINT = 0x10FFFF
 SURROGATES = (0xD800, 0xDFFF)
@@ -59,7 +65,84 @@ class Ref:
     name: str
 
 
-Node: TypeAlias = Literal | CharClass | Seq | Alt | Repeat | Ref
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """`node`, which holds no `Ref`, except the texts `excluded`.
+
+    A unit such as a JSON string or a number: it runs as an automaton of its own that all grammars
+    with an equal terminal share, masks included. Excluding must leave no prefix without a
+    completion: each prefix of a text of `node` that is not itself complete has endless ones.
+    """
+
+    node: Node
+    excluded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Substring:
+    """Any passage of `text` that is not empty; `words`: it begins and ends at word boundaries."""
+
+    text: str
+    words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A declared member of an object: `key` as it is spelled, quotes included, and the `rest`."""
+
+    key: str
+    rest: Node
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Members, with `separator` between: each declared one at most once, and any number of `extra`.
+
+    `ordered`: declared members come in their order and before the extra ones; otherwise all mix
+    freely. `min` and `max` count all members. `extra` is one whole member, whose keys differ from
+    the declared ones; None if there can be none. No declared key is a prefix of another one.
+    """
+
+    members: tuple[Member, ...]
+    extra: Node | None
+    separator: Node
+    min: int = 0
+    max: int | None = None
+    ordered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """`body`, with all `Element`s in it different as JSON values (1 is 1.0, key order is nothing).
+
+    An element belongs to the innermost `Unique` around it, through references too.
+    """
+
+    body: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """`node`, a JSON value that differs from every earlier element of its `Unique`."""
+
+    node: Node
+
+
+Node: TypeAlias = (
+    Literal
+    | CharClass
+    | Seq
+    | Alt
+    | Repeat
+    | Ref
+    | Dfa
+    | Terminal
+    | Substring
+    | Members
+    | Unique
+    | Element
+)
 
 EMPTY = Literal("")
 NEVER = Alt(())

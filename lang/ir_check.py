@@ -8,33 +8,39 @@ rule can come back to itself without consuming a character (llama.cpp refuses th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Mapping
+from itertools import pairwise
 
+from .dfa import Dfa
 from .errors import GrammarError
 from .ir import (
-    EMPTY,
     MAX_CODE_POINT,
     SURROGATES,
     Alt,
     CharClass,
+    Element,
     Literal,
+    Members,
     Node,
     Ref,
     Repeat,
     Rules,
     Seq,
+    Substring,
+    Terminal,
+    Unique,
 )
-from .ir_walk import fold, references, walk
+from .ir_facts import left_recursion, rule_facts
+from .ir_walk import children, references
 
-MAX_NODES = 500_000
+MAX_NODES = 1_000_000
 """Nodes in one grammar; a shared node counts as often as it is used."""
 
 MAX_DEPTH = 200
 """Nodes nested in one rule; hashing and comparing nodes recurses, in C, to this depth."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check(rules: Rules) -> None:
@@ -42,14 +48,17 @@ def check(rules: Rules) -> None:
     if rules.root not in rules.rules:
         raise GrammarError(f"grammar: the start rule {rules.root!r} is not defined")
     nodes = 0
+    checked: set[int] = set()
+    has_elements = False
     for name, body in rules.rules.items():
         if not _NAME.fullmatch(name):
             raise GrammarError(
                 f"grammar: rule name {name!r} is not of the form [a-z][a-z0-9-]*, "
                 "which llama.cpp can read"
             )
-        for node, depth in walk(body):
-            nodes += 1
+        level, depth = [body], 0
+        while level:
+            nodes += len(level)
             if nodes > MAX_NODES:
                 raise GrammarError(f"grammar: more than {MAX_NODES:,} nodes; make it smaller")
             if depth >= MAX_DEPTH:
@@ -57,13 +66,27 @@ def check(rules: Rules) -> None:
                     f"grammar: rule {name!r} is nested more than {MAX_DEPTH} levels deep; "
                     "move inner parts into rules of their own"
                 )
-            _check_node(node, name, rules.rules)
-    if rules.root not in productive_rules(rules):
+            below: list[Node] = []
+            for node in level:
+                if isinstance(node, Seq):
+                    below += node.items
+                elif isinstance(node, Alt):
+                    below += node.options
+                elif id(node) not in checked:
+                    _check_node(node, name, rules.rules, checked)
+                    if not isinstance(node, Literal | CharClass | Ref):
+                        below += children(node)
+                        has_elements |= isinstance(node, Element)
+            level, depth = below, depth + 1
+    if has_elements:
+        _check_elements(rules)
+    facts = rule_facts(rules)
+    if not facts[rules.root].productive:
         raise GrammarError(
             f"grammar: the start rule {rules.root!r} matches no text at all, because every way "
             "through it meets an empty class or alternative, or never ends"
         )
-    cycle = left_recursion(rules)
+    cycle = left_recursion(rules, {name for name, known in facts.items() if known.nullable})
     if cycle:
         raise GrammarError(
             f"grammar: left recursion: {' -> '.join([*cycle, cycle[0]])} without consuming "
@@ -71,119 +94,55 @@ def check(rules: Rules) -> None:
         )
 
 
-def nullable_rules(rules: Rules) -> frozenset[str]:
-    """The rules that match the empty text."""
-    return _least_fixpoint(rules, nullable)
-
-
-def productive_rules(rules: Rules) -> frozenset[str]:
-    """The rules that match some text."""
-    return _least_fixpoint(rules, _productive)
-
-
-def nullable(node: Node, nullable_names: AbstractSet[str]) -> bool:
-    """Whether `node` matches the empty text, given which rules do."""
-    return _holds(node, nullable_names, lambda leaf: leaf == EMPTY)
-
-
-def left_recursion(rules: Rules) -> list[str]:
-    """The rules of one cycle in which each can begin with the next; empty if there is none."""
-    names = nullable_rules(rules)
-    leading = {name: leading_references(body, names) for name, body in rules.rules.items()}
-    try:
-        TopologicalSorter(leading).prepare()
-    except CycleError as error:
-        backwards: list[str] = error.args[1]  # each can begin with the one before it
-        return backwards[:0:-1]
-    return []
-
-
-def leading_references(body: Node, nullable_names: AbstractSet[str]) -> list[str]:
-    """The rules that a match of `body` can begin with, before it consumes anything."""
-    found: dict[str, None] = {}
-    work = [body]
-    while work:
-        match work.pop():
-            case Ref(name):
-                found[name] = None
-            case Seq(items):
-                for item in items:
-                    work.append(item)
-                    if not nullable(item, nullable_names):
-                        break
-            case Alt(options):
-                work.extend(options)
-            case Repeat(item, _, high) if high != 0:
-                work.append(item)
-            case _:
-                pass
-    return list(found)
-
-
-def _productive(node: Node, productive_names: AbstractSet[str]) -> bool:
-    return _holds(node, productive_names, lambda leaf: leaf != CharClass(()))
-
-
-def _holds(
-    node: Node, names: AbstractSet[str], holds: Callable[[Literal | CharClass], bool]
-) -> bool:
-    """Whether a match can be put together from leaves for which `holds` and rules in `names`."""
-
-    def visit(node: Node, below: list[bool]) -> bool:
-        match node:
-            case Literal() | CharClass():
-                return holds(node)
-            case Seq():
-                return all(below)
-            case Alt():
-                return any(below)
-            case Repeat(_, low, _):
-                return low == 0 or below[0]
-            case Ref(name):
-                return name in names
-
-    return fold(node, visit)
-
-
-def _least_fixpoint(
-    rules: Rules, holds: Callable[[Node, AbstractSet[str]], bool]
-) -> frozenset[str]:
-    """The rules for which `holds`, where it holds for a rule only by virtue of others' bodies."""
-    users: dict[str, list[str]] = {name: [] for name in rules.rules}
-    for name, body in rules.rules.items():
-        for used in references(body):
-            users[used].append(name)
-    found: set[str] = set()
-    work = list(rules.rules)
-    while work:
-        name = work.pop()
-        if name not in found and holds(rules.rules[name], found):
-            found.add(name)
-            work.extend(users[name])
-    return frozenset(found)
-
-
-def _check_node(node: Node, rule: str, rules: Mapping[str, Node]) -> None:
+def _check_node(node: Node, rule: str, rules: Mapping[str, Node], checked: set[int]) -> None:
+    """Checks one node; `checked` gets its id if it needs no second look, nor what is inside it."""
     match node:
         case Literal(text):
-            if any(SURROGATES[0] <= ord(char) <= SURROGATES[1] for char in text):
-                raise GrammarError(
-                    f"grammar: rule {rule!r}: the text {text!r} holds half of a surrogate pair, "
-                    "which no UTF-8 output can; write the whole character"
-                )
-        case CharClass(ranges):
-            _check_ranges(ranges, rule)
-        case Repeat(_, low, high):
-            if low < 0 or (high is not None and high < low):
-                raise GrammarError(
-                    f"grammar: rule {rule!r}: a repetition of {low} to {high} times; "
-                    "expected 0 <= min <= max"
-                )
+            if not text.isascii():
+                _check_text(text, rule)
         case Ref(name):
             if name not in rules:
                 raise GrammarError(f"grammar: rule {rule!r} uses {name!r}, which is not defined")
-        case Seq() | Alt():
+        case CharClass(ranges):
+            _check_ranges(ranges, rule)
+            checked.add(id(node))
+        case Dfa():
+            _check_dfa(node, rule)
+            checked.add(id(node))
+        case Repeat(_, low, high):
+            _check_bounds("a repetition", low, high, rule)
+        case Terminal(inner):
+            used = references(inner)
+            checked.add(id(node))
+            if used:
+                raise GrammarError(
+                    f"grammar: rule {rule!r}: a terminal uses the rule {used[0]!r}; "
+                    "a terminal is made of texts and classes alone"
+                )
+        case Substring(text):
+            _check_text(text, rule)
+            if not text:
+                raise GrammarError(f"grammar: rule {rule!r}: a passage of the empty text")
+        case Members():
+            _check_members(node, rule)
+        case _:
             pass
+
+
+def _check_text(text: str, rule: str) -> None:
+    if _SURROGATE.search(text):
+        shown = text if len(text) < 100 else f"{text[:100]}..."
+        raise GrammarError(
+            f"grammar: rule {rule!r}: the text {shown!r} holds half of a surrogate pair, "
+            "which no UTF-8 output can; write the whole character"
+        )
+
+
+def _check_bounds(what: str, low: int, high: int | None, rule: str) -> None:
+    if low < 0 or (high is not None and high < low):
+        raise GrammarError(
+            f"grammar: rule {rule!r}: {what} of {low} to {high} times; expected 0 <= min <= max"
+        )
 
 
 def _check_ranges(ranges: tuple[tuple[int, int], ...], rule: str) -> None:
@@ -200,3 +159,59 @@ def _check_ranges(ranges: tuple[tuple[int, int], ...], rule: str) -> None:
                 "which no UTF-8 output can"
             )
         previous = high
+
+
+def _check_dfa(dfa: Dfa, rule: str) -> None:
+    count = len(dfa.edges)
+    for edges in dfa.edges:
+        previous = -1
+        for low, high, to in edges:
+            if not (previous < low <= high and 0 <= to < count):
+                raise GrammarError(
+                    f"grammar: rule {rule!r}: the automaton's edge {low:#x}-{high:#x} to state "
+                    f"{to} is empty, out of order, overlapping or leads outside its {count} states"
+                )
+            if high >= SURROGATES[0]:
+                _check_ranges(((low, high),), rule)
+            previous = high
+    if not all(0 <= state < count for state in dfa.accepting) or not count:
+        raise GrammarError(
+            f"grammar: rule {rule!r}: the automaton accepts in a state outside its {count} states"
+        )
+
+
+def _check_members(node: Members, rule: str) -> None:
+    _check_bounds("members", node.min, node.max, rule)
+    for member in node.members:
+        _check_text(member.key, rule)
+    keys = sorted(member.key for member in node.members)
+    if keys and not keys[0]:
+        raise GrammarError(f"grammar: rule {rule!r}: a member with an empty key")
+    for key, following in pairwise(keys):  # sorted, a key stands right before those it begins
+        if following.startswith(key):
+            raise GrammarError(
+                f"grammar: rule {rule!r}: the member key {key!r} is a prefix of {following!r}, so "
+                "the two cannot be told apart"
+            )
+
+
+def _check_elements(rules: Rules) -> None:
+    """Raises GrammarError if an element can be reached without passing a `Unique`."""
+    seen = {rules.root}
+    for name in (todo := [rules.root]):
+        work = [rules.rules[name]]
+        while work:
+            match work.pop():
+                case Unique():
+                    pass
+                case Element():
+                    raise GrammarError(
+                        f"grammar: rule {name!r}: an element with no Unique around it, so that "
+                        "nothing says what it must differ from"
+                    )
+                case Ref(other):
+                    if other not in seen:
+                        seen.add(other)
+                        todo.append(other)
+                case node:
+                    work.extend(children(node))

@@ -7,9 +7,27 @@ Horn satisfiability, Dowling and Gallier 1984), so the time is linear and nothin
 
 from __future__ import annotations
 
+from .dfa import Dfa
 from .errors import GrammarError
-from .ir import Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .ir import (
+    Alt,
+    CharClass,
+    Element,
+    Literal,
+    Member,
+    Members,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+    Substring,
+    Terminal,
+    Unique,
+)
+from .ir_walk import children as children_of
 from .utf8 import ByteRange, byte_sequences
+from .word_list import words_of
 
 ALL_BYTES = frozenset(range(256))
 
@@ -33,6 +51,8 @@ class IrGraph:
         self.children: list[tuple[int, ...]] = []
         self.roots: dict[str, int] = {}
         self._users: list[list[int]] = []
+        self._members: dict[int, Member] = {}
+        self._required: dict[int, int] = {}
         self._number(rules)
         count = len(self.nodes)
         self.nullable = [False] * count
@@ -72,23 +92,23 @@ class IrGraph:
             pending = [self._add(rules.rules[name])]
             while pending:
                 parent = pending.pop()
-                match self.nodes[parent]:
-                    case Seq(items) | Alt(items):
-                        numbers = [self._add(item) for item in items]
-                    case Repeat(item, _, _):
-                        numbers = [self._add(item)]
-                    case Ref(target):
-                        names.append(target)
-                        references.append((parent, target))
-                        continue
-                    case _:
-                        continue
-                self.children[parent] = tuple(numbers)
+                node = self.nodes[parent]
+                if isinstance(node, Ref):
+                    names.append(node.name)
+                    references.append((parent, node.name))
+                    continue
+                if isinstance(node, Terminal) and words_of(node.node) is not None:
+                    continue
+                numbers = tuple(self._add(item) for item in children_of(node))
+                self.children[parent] = numbers
+                if isinstance(node, Members):
+                    self._members.update(zip(numbers, node.members, strict=False))
+                    self._required[parent] = sum(member.required for member in node.members)
                 for number in numbers:
                     self._users[number].append(parent)
                 pending += numbers
-        for node, target in references:
-            self._users[self.roots[target]].append(node)
+        for user, target in references:
+            self._users[self.roots[target]].append(user)
 
     def _add(self, node: Node) -> int:
         self.nodes.append(node)
@@ -103,6 +123,8 @@ class IrGraph:
         not_nullable = [len(children) for children in self.children]
         unproductive = not_nullable.copy()
         with_text = [False] * len(self.nodes)
+        possible: dict[int, int] = {}
+        required_found: dict[int, int] = {}
         counted = [False] * len(self.nodes)  # nodes that were subtracted from `unproductive`
         facts: list[tuple[int, bool]] = []  # (node, True: matches the empty text / False: a longer)
 
@@ -126,6 +148,19 @@ class IrGraph:
                     learn(i, True)
                 case Repeat(_, 0, _):
                     learn(i, True)
+                case Dfa():
+                    if 0 in node.accepting:
+                        learn(i, True)
+                    if self._has_edge(node):
+                        learn(i, False)
+                case Terminal(node) if not self.children[i]:
+                    if any(self._alphabet.issuperset(encode(w)) for w in words_of(node) or ()):
+                        learn(i, False)
+                case Substring(text):
+                    if any(self._alphabet.issuperset(encode(char)) for char in text):
+                        learn(i, False)
+                case Members() if node.min == 0 and not any(m.required for m in node.members):
+                    learn(i, True)
         while facts:
             child, empty = facts.pop()
             is_new, counted[child] = not counted[child], True
@@ -145,8 +180,50 @@ class IrGraph:
                     case Repeat(_, _, high):
                         if empty or high != 0:
                             learn(user, empty)
+                    case Members() as members:
+                        member = self._members.get(child)
+                        if member is not None and is_new and self._is_spelled(member):
+                            possible[user] = possible.get(user, 0) + 1
+                            required_found[user] = required_found.get(user, 0) + member.required
+                        if self._has_members(
+                            user, members, possible.get(user, 0), required_found.get(user, 0)
+                        ):
+                            learn(user, False)
                     case _:
                         learn(user, empty)
+
+    def _is_spelled(self, member: Member) -> bool:
+        return self._alphabet.issuperset(encode(member.key))
+
+    def _has_members(self, number: int, node: Members, possible: int, found: int) -> bool:
+        """Whether the facts so far are enough for an object with at least one member.
+
+        `possible` declared members are known to have a text, and `found` of those are required.
+        """
+        rests = self.children[number]
+        required = self._required[number]
+        if found < required:
+            return False
+        most = node.max if node.max is not None else max(node.min, required, 1)
+        if node.extra is None or not self.has_text[rests[-1]]:
+            most = min(most, possible)
+        if most > 1 and not self.productive(rests[len(node.members)]):
+            most = 1
+        return max(node.min, required, 1) <= most
+
+    def live(self, dfa: Dfa) -> frozenset[int]:
+        """States from which an accepting one can be reached in this alphabet."""
+        if len(self._alphabet) == len(ALL_BYTES):
+            return dfa.live()
+        kept = tuple(
+            tuple(edge for edge in edges if self._has_character(edge[0], edge[1]))
+            for edges in dfa.edges
+        )
+        return Dfa(kept, dfa.accepting).live()
+
+    def _has_edge(self, dfa: Dfa) -> bool:
+        live = self.live(dfa)
+        return any(to in live and self._has_character(low, high) for low, high, to in dfa.edges[0])
 
     def _has_character(self, first: int, last: int) -> bool:
         return any(
@@ -155,12 +232,15 @@ class IrGraph:
 
     def _measure(self) -> None:
         for i in reversed(range(len(self.nodes))):
-            match self.nodes[i]:
+            node = self.nodes[i]
+            match node:
                 case Literal(text):
                     self.size[i] = len(text)
                 case Repeat(_, low, high):
                     self.size[i] = max(low, high or 1) * self.size[self.children[i][0]]
-                case Seq() | Alt():
+                case Dfa():
+                    self.size[i] = len(node.edges)
+                case Seq() | Alt() | Unique() | Element() | Members() | Terminal():
                     self.size[i] = sum(self.size[child] for child in self.children[i])
 
 

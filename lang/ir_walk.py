@@ -6,7 +6,23 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from .ir import Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .dfa import Dfa
+from .ir import (
+    Alt,
+    CharClass,
+    Element,
+    Literal,
+    Member,
+    Members,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+    Substring,
+    Terminal,
+    Unique,
+)
 
 _T = TypeVar("_T")
 
@@ -18,9 +34,12 @@ def children(node: Node) -> tuple[Node, ...]:
             return items
         case Alt(options):
             return options
-        case Repeat(item):
+        case Repeat(item) | Terminal(item) | Unique(item) | Element(item):
             return (item,)
-        case Literal() | CharClass() | Ref():
+        case Members(members, extra, separator):
+            last = () if extra is None else (extra,)
+            return (*(member.rest for member in members), separator, *last)
+        case Literal() | CharClass() | Ref() | Dfa() | Substring():
             return ()
 
 
@@ -33,7 +52,20 @@ def with_children(node: Node, below: Sequence[Node]) -> Node:
             return Alt(tuple(below))
         case Repeat(_, low, high):
             return Repeat(below[0], low, high)
-        case Literal() | CharClass() | Ref():
+        case Terminal(_, excluded):
+            return Terminal(below[0], excluded)
+        case Unique():
+            return Unique(below[0])
+        case Element():
+            return Element(below[0])
+        case Members(members, extra, _, low, high, ordered):
+            renewed = tuple(
+                Member(member.key, rest, member.required)
+                for member, rest in zip(members, below, strict=False)
+            )
+            last = None if extra is None else below[-1]
+            return Members(renewed, last, below[len(members)], low, high, ordered)
+        case Literal() | CharClass() | Ref() | Dfa() | Substring():
             return node
 
 
@@ -94,3 +126,16 @@ def _label(node: Node) -> str:
             return f"repeat {low} {high}"
         case Ref(name):
             return f"ref {name!r}"
+        case Dfa():
+            return f"dfa {node.edges} {sorted(node.accepting)}"
+        case Terminal(_, excluded):
+            return f"terminal {sorted(excluded)}"
+        case Substring(text, words):
+            return f"substring {words} {text!r}"
+        case Members(members, extra, _, low, high, ordered):
+            keys = [(member.key, member.required) for member in members]
+            return f"members {keys} {extra is None} {low} {high} {ordered}"
+        case Unique():
+            return "unique"
+        case Element():
+            return "element"

@@ -1,153 +1,128 @@
-"""The formats of JSON Schema as regular expressions over the decoded string.
+"""The formats of JSON Schema as languages over the decoded string.
 
-Each is a subset of its RFC that every validator agrees on, never a superset: dates follow the
-calendar, times have an offset, addresses are ASCII. A format that the standard does not define is
-an annotation and constrains nothing; one that it defines and that has no grammar here is refused.
+A format has two of them: `inner`, the texts that a grammar writes, all of which are valid by the
+RFC and for the usual validators, and `outer`, which holds every valid text. `not` of a format
+leaves out the outer one, so that what lies between is on neither side. Most formats are regular and
+both are the same; `docs/regex.md` lists the others. A format that the standard does not define is
+an annotation and constrains nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from .ir import Node
+from .json_format_dates import ANY_DATE, ANY_DURATION, ANY_TIME, DATE, DURATION, TIME
+from .json_format_hosts import (
+    ANY_HOSTNAME,
+    IPV4,
+    IPV6,
+    LEAN_EMAIL,
+    LEAN_HOSTNAME,
+    email,
+    hostname,
+    idn_email,
+    idn_hostname,
+)
+from .json_format_regexes import regex_of_regexes
+from .json_format_uris import (
+    ANY_URI_TEMPLATE,
+    IRI,
+    IRI_REFERENCE,
+    LEAN_URI,
+    LEAN_URI_REFERENCE,
+    URI,
+    URI_REFERENCE,
+    URI_TEMPLATE,
+)
 from .regex import parse_fullmatch
-
-_YEAR = r"(\d{3}[1-9]|\d{2}[1-9]0|\d[1-9]00|[1-9]000)"
-_LEAP_YEAR = r"(\d\d(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
-_DATE = (
-    rf"({_YEAR}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)"
-    rf"|02-(0[1-9]|1\d|2[0-8]))|{_LEAP_YEAR}-02-29)"
-)
-_HOUR_MINUTE = r"([01]\d|2[0-3]):[0-5]\d"
-_TIME = rf"{_HOUR_MINUTE}:[0-5]\d(\.\d{{1,9}})?(Z|[+-]{_HOUR_MINUTE})"
-
-_DAYS = r"\d{1,6}D"
-_CLOCK = r"T(\d{1,6}H(\d{1,6}M(\d{1,6}S)?)?|\d{1,6}M(\d{1,6}S)?|\d{1,6}S)"
-_DURATION = (
-    rf"P(\d{{1,6}}W|(\d{{1,4}}Y(\d{{1,4}}M({_DAYS})?)?|\d{{1,4}}M({_DAYS})?|{_DAYS})({_CLOCK})?"
-    rf"|{_CLOCK})"
-)
-
-# Two shapes of at most 253 characters: few labels of the full 63, or many shorter ones. The last
-# label starts with a letter, so that no host name looks like an address.
-_LETTER_LABEL = r"[A-Za-z]([A-Za-z0-9-]{{0,{n}}}[A-Za-z0-9])?"
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{{0,{n}}}[A-Za-z0-9])?"
-
-
-def _dotted(least: int) -> str:
-    return "|".join(
-        rf"({_LABEL.format(n=size)}\.){{{least},{dots}}}{_LETTER_LABEL.format(n=size)}"
-        for size, dots in ((61, 2), (26, 7))
-    )
-
-
-_HOSTNAME, _DOMAIN = _dotted(0), _dotted(1)
-_IDN_LABEL = r"[A-Za-z][A-Za-z0-9]{0,19}(-[A-Za-z0-9]{1,20})?"
-_IDN_HOSTNAME = rf"({_IDN_LABEL}\.){{0,4}}{_IDN_LABEL}"
-
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_EMAIL = rf"{_ATOM}(\.{_ATOM})*@({_DOMAIN})"
-
-_OCTET = r"(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])"
-_IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
-_GROUP = r"[0-9A-Fa-f]{1,4}"
-_LOW_32_BITS = rf"({_GROUP}:{_GROUP}|{_IPV4})"
-_IPV6 = "|".join(
-    [
-        rf"({_GROUP}:){{6}}{_LOW_32_BITS}",
-        *(
-            rf"{_left}::({_GROUP}:){{{5 - n}}}{_LOW_32_BITS}"
-            for n in range(6)
-            for _left in ([f"(({_GROUP}:){{0,{n - 1}}}{_GROUP})?"] if n else [""])
-        ),
-        rf"(({_GROUP}:){{0,5}}{_GROUP})?::{_GROUP}",
-        rf"(({_GROUP}:){{0,6}}{_GROUP})?::",
-    ]
-)
-
-_PERCENT = r"%[0-9A-Fa-f]{2}"
-_PCHAR = rf"([A-Za-z0-9._~!$&'()*+,;=:@-]|{_PERCENT})"
-_SEGMENT_CHAR = rf"([A-Za-z0-9._~!$&'()*+,;=:@/-]|{_PERCENT})"
-_QUERY_CHAR = rf"([A-Za-z0-9._~!$&'()*+,;=:@/?-]|{_PERCENT})"
-_NO_COLON_CHAR = rf"([A-Za-z0-9._~!$&'()*+,;=@-]|{_PERCENT})"
-_AUTHORITY = rf"({_HOSTNAME}|{_IPV4}|\[({_IPV6})\])(:\d{{1,4}})?"
-_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,19}"
-
-
-def _uri(path: str = "*", rest: str = "*") -> str:
-    """Absolute URIs; the arguments say how long path, query and fragment may be, as repetitions."""
-    return (
-        rf"{_SCHEME}:(//{_AUTHORITY}(/{_SEGMENT_CHAR}{path})?|/?{_PCHAR}{_SEGMENT_CHAR}{path})"
-        rf"(\?{_QUERY_CHAR}{rest})?(#{_QUERY_CHAR}{rest})?"
-    )
-
-
-def _http_url(path: str = "*", rest: str = "*") -> str:
-    return (
-        rf"https?://({_IDN_HOSTNAME})(:[1-9][0-9]{{0,3}})?(/{_SEGMENT_CHAR}{path})?"
-        rf"(\?{_QUERY_CHAR}{rest})?(#{_QUERY_CHAR}{rest})?"
-    )
-
-
-_RELATIVE = (
-    rf"(/({_PCHAR}{_SEGMENT_CHAR}*)?|{_NO_COLON_CHAR}+(/{_SEGMENT_CHAR}*)?)?"
-    rf"(\?{_QUERY_CHAR}*)?(#{_QUERY_CHAR}*)?"
-)
-_JSON_POINTER = r"(/([^~/]|~[01])*)*"
-
+from .table import Table
 
 _HEX = "[0-9A-Fa-f]"
+_UUID = rf"{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
+_JSON_POINTER = r"(/([^~/]|~[01])*)*"
+_ANY_EMAIL = r"(?s:.*@.*)"
+_LONGEST_URI = 128
 
 
-def _uuid(version: int) -> str:
-    return rf"{_HEX}{{8}}-{_HEX}{{4}}-{version}{_HEX}{{3}}-[89ABab]{_HEX}{{3}}-{_HEX}{{12}}"
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """A small automaton, right for texts of at most `longest` characters."""
+
+    pattern: str
+    longest: int
 
 
-FORMATS: Mapping[str, str] = {
-    "date": _DATE,
-    "time": _TIME,
-    "date-time": rf"{_DATE}T{_TIME}",
-    "duration": _DURATION,
-    "email": _EMAIL,
-    "idn-email": _EMAIL,
-    "hostname": _HOSTNAME,
-    "idn-hostname": _IDN_HOSTNAME,
-    "ipv4": _IPV4,
-    "ipv6": _IPV6,
-    "uuid": rf"{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}",
-    # pydantic's names for its UUID1 to UUID8 and for addresses of both kinds
-    **{f"uuid{n}": _uuid(n) for n in (1, 3, 4, 5, 6, 7, 8)},
-    "ipvanyaddress": rf"{_IPV4}|{_IPV6}",
-    "http-url": _http_url(),  # pydantic's HttpUrl
-    "uri": _uri(),
-    "iri": _uri(),
-    "uri-reference": rf"{_uri()}|{_RELATIVE}",
-    "iri-reference": rf"{_uri()}|{_RELATIVE}",
-    "json-pointer": _JSON_POINTER,
-}
-"""Format -> pattern of the whole decoded string."""
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """Languages of the whole decoded string.
 
-REFUSED_FORMATS = frozenset({"regex", "relative-json-pointer", "uri-template"})
-"""Formats that the standard defines and that no grammar here describes."""
-
-# Scheme, host and port are at most 281 characters; each further one may be percent-encoded.
-_URI_FIXED = 290
-
-
-def format_node(name: str, max_length: int | None = None) -> Node | None:
-    """The decoded strings of a format, or None if the standard does not define one of this name.
-
-    With `max_length`, a URI is narrowed to texts of at most that many characters, if it can be.
+    Attributes:
+        inner, outer: as above; an `outer` of None: none is known.
+        lean: what stands for `inner` where its automaton would have to count to a maxLength.
     """
-    bounded = {"uri": _uri, "iri": _uri, "http-url": _http_url}.get(name)
-    if bounded and max_length is not None and max_length > _URI_FIXED + 40:
-        spare = (max_length - _URI_FIXED) // 3
-        return _parse(bounded(f"{{0,{spare // 2}}}", f"{{0,{spare // 4}}}"))
-    pattern = FORMATS.get(name)
-    return None if pattern is None else _parse(pattern)
+
+    inner: str | Callable[[], Node]
+    outer: str | None
+    lean: Lean | None = None
+
+
+_LEAN_EMAIL = Lean(LEAN_EMAIL, 65)
+
+
+def _exact(pattern: str, lean: str | None = None) -> _Format:
+    return _Format(pattern, pattern, None if lean is None else Lean(lean, _LONGEST_URI))
+
+
+_FORMATS: Mapping[str, _Format] = {
+    "date": _Format(DATE, ANY_DATE),
+    "time": _Format(TIME, ANY_TIME),
+    "date-time": _Format(rf"({DATE})[Tt]({TIME})", rf"({ANY_DATE})[Tt ]({ANY_TIME})"),
+    "duration": _Format(DURATION, ANY_DURATION),
+    "email": _Format(email, _ANY_EMAIL, _LEAN_EMAIL),
+    "idn-email": _Format(idn_email, _ANY_EMAIL, _LEAN_EMAIL),
+    "hostname": _Format(hostname, ANY_HOSTNAME, Lean(LEAN_HOSTNAME, 63)),
+    "idn-hostname": _Format(idn_hostname, None, Lean(LEAN_HOSTNAME, 63)),
+    "ipv4": _exact(IPV4),
+    "ipv6": _exact(IPV6),
+    "uuid": _exact(_UUID),
+    "uri": _exact(URI, LEAN_URI),
+    "uri-reference": _exact(URI_REFERENCE, LEAN_URI_REFERENCE),
+    "iri": _exact(IRI, LEAN_URI),
+    "iri-reference": _exact(IRI_REFERENCE, LEAN_URI_REFERENCE),
+    "uri-template": _Format(URI_TEMPLATE, ANY_URI_TEMPLATE),
+    "json-pointer": _exact(rf"(?s){_JSON_POINTER}"),
+    # a validator in wide use takes a digit behind a 0 for a leading zero
+    "relative-json-pointer": _Format(
+        rf"(0|[1-9]+0?)(#|{_JSON_POINTER})", rf"(0|[1-9]\d*)(#|{_JSON_POINTER})"
+    ),
+    "regex": _Format(regex_of_regexes(), None),
+}
+
+STANDARD_FORMATS = frozenset(_FORMATS)
+"""What the drafts 4 to 2020-12 define; every other name is an annotation."""
 
 
 @cache
-def _parse(pattern: str) -> Node:
-    return parse_fullmatch(pattern)
+def format_node(name: str) -> Node:
+    """The decoded strings of a standard format that a grammar writes."""
+    inner = _FORMATS[name].inner
+    return _automaton(inner) if isinstance(inner, str) else inner()
+
+
+@cache
+def outer_format_node(name: str) -> Node | None:
+    """Decoded strings that hold all of a standard format's; None if none useful are known."""
+    outer = _FORMATS[name].outer
+    return None if outer is None else _automaton(outer)
+
+
+def lean_format(name: str) -> Lean | None:
+    """What stands for a format together with a maxLength that its texts can exceed."""
+    return _FORMATS[name].lean
+
+
+def _automaton(pattern: str) -> Node:
+    return Table.of_node(parse_fullmatch(pattern)).dfa

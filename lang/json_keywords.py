@@ -1,8 +1,8 @@
-"""The keywords of JSON Schema: what the value of each must be, and which are refused.
+"""The keywords of JSON Schema: what the value of each must be, and since which draft it is one.
 
-The one table of what treegram makes of a schema. A keyword that the standard does not define is an
-annotation, as the standard says; one that it defines and that has no exact grammar is refused where
-it could constrain a value.
+The one table of what treegram makes of a schema. A keyword that the schema's draft does not define
+is an annotation, as the standard says. A schema that names no draft is read as the newest one,
+with the older spellings that do not contradict it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,32 @@ Schema: TypeAlias = "bool | Mapping[str, object]"
 
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
-ANNOTATIONS = frozenset(
-    (
-        *("$anchor", "$comment", "$defs", "$id", "$schema", "$vocabulary", "id", "definitions"),
-        *("title", "description", "default", "example", "examples", "deprecated"),
-        *("readOnly", "writeOnly", "discriminator"),
-        *("contentEncoding", "contentMediaType", "contentSchema"),
-    )
+LATEST = 2020
+_DRAFT = re.compile(
+    r"https?://json-schema\.org/(?:draft-0(?P<old>[4-7])/(?:hyper-)?schema"
+    r"|draft/(?P<new>2019-09|2020-12)/(?:hyper-)?schema|schema)#?"
 )
-"""Known keywords that constrain nothing."""
 
-REFUSED: Mapping[str, tuple[str, str]] = {
-    "$dynamicRef": ("any", "use $ref"),
-    "$recursiveRef": ("any", "use $ref"),
-    "if": ("any", "write the cases as anyOf"),
-    "contains": ("array", "constrain every item with items, or positions with prefixItems"),
-    "unevaluatedItems": ("array", "use items"),
-    "unevaluatedProperties": ("object", "use additionalProperties"),
-}
-"""Refused keyword -> the type of value it constrains, and what to write instead."""
+
+def draft_of(schema: Schema) -> int:
+    """The draft that the document names: 4, 6, 7, 2019 or 2020; the newest if it names none.
+
+    Raises SchemaError for a `$schema` that is not one of the standard's: nothing says what the
+    keywords mean there.
+    """
+    name = LATEST if isinstance(schema, bool) else schema.get("$schema", LATEST)
+    if name == LATEST:
+        return LATEST
+    found = _DRAFT.fullmatch(name) if isinstance(name, str) else None
+    if found is None:
+        raise SchemaError(
+            f"$schema {name!r:.80} is no draft from 4 to 2020-12; drop it, or name one",
+            "$",
+            "$schema",
+        )
+    if found["old"]:
+        return max(4, int(found["old"])) if found["old"] != "5" else 4
+    return int(found["new"][:4]) if found["new"] else LATEST
 
 
 def child(path: str, *steps: str | int) -> str:
@@ -44,11 +51,14 @@ def child(path: str, *steps: str | int) -> str:
     for step in steps:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif re.fullmatch(r"[A-Za-z_$][\w$-]*", step):
+        elif _NAME.fullmatch(step):
             path += f".{step}"
         else:
             path += f"[{step!r}]"
     return path
+
+
+_NAME = re.compile(r"[A-Za-z_$][\w$-]*")
 
 
 def check_keywords(schema: Mapping[str, object], path: str) -> None:
@@ -56,18 +66,14 @@ def check_keywords(schema: Mapping[str, object], path: str) -> None:
     for keyword, value in schema.items():
         rule = _VALUES.get(keyword)
         if rule is not None and not rule[1](value):
-            raise SchemaError(f"{keyword} must be {rule[0]}, not {value!r}", path, keyword)
+            raise SchemaError(f"{keyword} must be {rule[0]}, not {value!r:.80}", path, keyword)
     for low_name, high_name in _BOUNDS:
-        low, high = schema.get(low_name), schema.get(high_name)
-        if _is_number(low) and _is_number(high) and low > high:  # type: ignore[operator]
-            raise SchemaError(
-                f"no value has {low_name} {low!r} and {high_name} {high!r}", path, low_name
-            )
-
-
-def constrains(schema: Mapping[str, object]) -> bool:
-    """Whether the node has any keyword that is not an annotation."""
-    return any(keyword in CONSTRAINING for keyword in schema)
+        if low_name in schema and high_name in schema:
+            low, high = schema[low_name], schema[high_name]
+            if low > high:  # type: ignore[operator]  # both are numbers: checked above
+                raise SchemaError(
+                    f"no value has {low_name} {low!r} and {high_name} {high!r}", path, low_name
+                )
 
 
 def _is_number(value: object) -> bool:
@@ -85,7 +91,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_schema(value: object) -> bool:
-    return isinstance(value, bool | Mapping)
+    return isinstance(value, bool | dict)
 
 
 def _is_schema_list(value: object) -> bool:
@@ -93,7 +99,7 @@ def _is_schema_list(value: object) -> bool:
 
 
 def _is_schema_map(value: object) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_schema, value.values()))
+    return isinstance(value, dict) and all(map(_is_schema, value.values()))
 
 
 def _is_names(value: object) -> bool:
@@ -101,8 +107,13 @@ def _is_names(value: object) -> bool:
 
 
 def _is_type(value: object) -> bool:
-    names = value if isinstance(value, list) else [value]
-    return bool(names) and all(isinstance(name, str) and name in TYPES for name in names)
+    if type(value) is str:
+        return value in TYPES
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(name, str) and name in TYPES for name in value)
+    )
 
 
 _COUNT = ("a whole number, 0 or more", _is_count)
@@ -116,12 +127,18 @@ _STRING = ("a string", lambda v: isinstance(v, str))
 
 _VALUES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "$ref": _STRING,
+    "$dynamicRef": _STRING,
+    "$recursiveRef": ("'#'", lambda v: v == "#"),
     "type": (f"one of {', '.join(TYPES)}, or a list of these", _is_type),
     "enum": ("a non-empty list", lambda v: isinstance(v, list) and bool(v)),
+    "const": ("any value", lambda v: True),
     "allOf": _SOME_SCHEMAS,
     "anyOf": _SOME_SCHEMAS,
     "oneOf": _SOME_SCHEMAS,
     "not": _SCHEMA,
+    "if": _SCHEMA,
+    "then": _SCHEMA,
+    "else": _SCHEMA,
     "minimum": _NUMBER,
     "maximum": _NUMBER,
     "exclusiveMinimum": _LIMIT,
@@ -131,35 +148,65 @@ _VALUES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "maxLength": _COUNT,
     "pattern": _STRING,
     "format": _STRING,
-    "items": (
-        "a schema, or a list of schemas",
-        lambda v: _is_schema(v) or _is_schema_list(v),
-    ),
+    "items": ("a schema, or a list of schemas", lambda v: _is_schema(v) or _is_schema_list(v)),
     "additionalItems": _SCHEMA,
     "prefixItems": _SCHEMAS,
+    "unevaluatedItems": _SCHEMA,
+    "contains": _SCHEMA,
+    "minContains": _COUNT,
+    "maxContains": _COUNT,
     "minItems": _COUNT,
     "maxItems": _COUNT,
     "uniqueItems": ("true or false", lambda v: isinstance(v, bool)),
     "properties": _SCHEMA_MAP,
     "patternProperties": _SCHEMA_MAP,
     "additionalProperties": _SCHEMA,
+    "unevaluatedProperties": _SCHEMA,
     "propertyNames": _SCHEMA,
     "required": ("a list of strings", _is_names),
     "minProperties": _COUNT,
     "maxProperties": _COUNT,
     "dependentRequired": (
         "an object of lists of strings",
-        lambda v: isinstance(v, Mapping) and all(map(_is_names, v.values())),
+        lambda v: isinstance(v, dict) and all(map(_is_names, v.values())),
     ),
     "dependentSchemas": _SCHEMA_MAP,
+    "discriminator": ("any value", lambda v: True),  # OpenAPI
     "dependencies": (
         "an object of schemas or lists of strings",
-        lambda v: isinstance(v, Mapping) and all(_is_schema(d) or _is_names(d) for d in v.values()),
+        lambda v: isinstance(v, dict) and all(_is_schema(d) or _is_names(d) for d in v.values()),
     ),
-    "$defs": ("an object", lambda v: isinstance(v, Mapping)),
 }
 
-CONSTRAINING = frozenset(_VALUES) - ANNOTATIONS | frozenset(REFUSED) | {"const"}
+_SINCE: Mapping[str, int] = {
+    **dict.fromkeys(("const", "contains", "propertyNames"), 6),
+    **dict.fromkeys(("if", "then", "else"), 7),
+    **dict.fromkeys(("minContains", "maxContains", "dependentRequired", "dependentSchemas"), 2019),
+    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties", "$recursiveRef"), 2019),
+    **dict.fromkeys(("prefixItems", "$dynamicRef"), 2020),
+}
+
+
+def keywords_of(draft: int) -> frozenset[str]:
+    """The keywords that constrain values in this draft.
+
+    Older spellings stay (`dependencies`, a list as `items`), except `$recursiveRef`.
+    """
+    since = frozenset(name for name in _VALUES if _SINCE.get(name, 4) <= draft)
+    return since - {"$recursiveRef"} if draft == LATEST else since
+
+
+CHILDREN: Mapping[str, str] = {
+    **dict.fromkeys(("not", "if", "then", "else", "additionalItems", "contains"), "one"),
+    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties"), "one"),
+    **dict.fromkeys(("additionalProperties", "propertyNames", "contentSchema"), "one"),
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), "list"),
+    **dict.fromkeys(("properties", "patternProperties", "dependentSchemas"), "map"),
+    **dict.fromkeys(("$defs", "definitions", "dependencies"), "map"),
+    "items": "either",
+}
+"""Keywords that hold schemas: one, a list, a map from names to schemas, or one or a list."""
+
 
 _BOUNDS = (
     ("minimum", "maximum"),

@@ -20,7 +20,9 @@ from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
 DIGIT = CharClass(((0x30, 0x39),))
 NON_ZERO = CharClass(((0x31, 0x39),))
 _DIGITS = Repeat(DIGIT, 0, None)
-_FRACTION = Repeat(Seq((Literal("."), Repeat(DIGIT, 1, None))), 0, 1)
+FRACTION = Repeat(Seq((Literal("."), Repeat(DIGIT, 1, None))), 0, 1)
+"""A point and digits, or nothing."""
+
 _NATURAL = Alt((Literal("0"), Seq((NON_ZERO, _DIGITS))))
 
 # An exponent of at most 299 keeps numbers with an ordinary mantissa finite in a double.
@@ -35,11 +37,12 @@ _EXPONENT = Seq(
 INTEGER: Node = Alt((Literal("0"), Seq((Repeat(Literal("-"), 0, 1), NON_ZERO, _DIGITS))))
 """Any integer, without `-0` or leading zeros."""
 
-NUMBER: Node = Seq((Repeat(Literal("-"), 0, 1), _NATURAL, _FRACTION, Repeat(_EXPONENT, 0, 1)))
+NUMBER: Node = Seq((Repeat(Literal("-"), 0, 1), _NATURAL, FRACTION, Repeat(_EXPONENT, 0, 1)))
 """Any JSON number with an exponent below 300."""
 
-MAX_BOUND_DIGITS = 308
-"""Bounds must be below 10 to this power: beyond it a double overflows."""
+DECIMAL: Node = Seq((Repeat(Literal("-"), 0, 1), _NATURAL, FRACTION))
+"""Any JSON number without an exponent."""
+
 _SMALLEST = Decimal("1e-16")
 
 
@@ -61,24 +64,8 @@ def integer_range(low: int | None, high: int | None) -> Node:
     return _alt(options)
 
 
-def decimal_range(
-    low: Decimal | None,
-    high: Decimal | None,
-    *,
-    exclusive_low: bool = False,
-    exclusive_high: bool = False,
-) -> Node:
-    """The plain decimals (`-?int(.digits)?`) x with low <= x <= high; a bound of None is absent.
-
-    Exclusive bounds leave out every text that a double cannot tell from the bound; above an
-    exclusive zero the smallest number is 1e-16.
-    """
-    if low is not None:
-        low = _inclusive(low, exclusive_low, math.inf)
-    if high is not None:
-        high = _inclusive(high, exclusive_high, -math.inf)
-    if low is None and high is None:
-        return NUMBER
+def decimal_range(low: Decimal | None, high: Decimal | None) -> Node:
+    """The plain decimals (`-?int(.digits)?`) x with low <= x <= high; a bound of None is absent."""
     options: list[Node] = []
     if low is None or low < 0:
         least = Decimal(0) if high is None or high >= 0 else -high
@@ -90,8 +77,22 @@ def decimal_range(
     return _alt(options)
 
 
-def _inclusive(bound: Decimal, exclusive: bool, towards: float) -> Decimal:
-    """The bound, moved `towards` so that no text within it is read as a double beyond it."""
+def mantissa_range(low: Decimal, high: Decimal | None) -> Node:
+    """The plain decimals x with 1 <= low <= x <= high < 10; a bound of None is absent."""
+    if high is not None:
+        return decimal_range(low, high)
+    whole, fraction = _split(low)
+    options: list[Node] = [Seq((Literal(str(whole)), _fraction(fraction, None)))]
+    if whole < 9:
+        options.append(Seq((CharClass(((0x31 + whole, 0x39),)), FRACTION)))
+    return _alt(options)
+
+
+def inclusive(bound: Decimal, exclusive: bool, towards: float) -> Decimal:
+    """The bound, moved `towards` so that no text within it is read as a double beyond it.
+
+    Above an exclusive zero the smallest number is 1e-16.
+    """
     if exclusive and bound == 0:
         return _SMALLEST.copy_sign(Decimal(towards))
     near = float(bound)
@@ -163,7 +164,7 @@ def _decimals(low: Decimal, high: Decimal | None) -> Iterator[Node]:
         yield Seq((Literal(str(low_int)), _fraction(low_fraction, None)))
         low_int += 1
     for block in _naturals(low_int, None if high_int is None else high_int - 1):
-        yield Seq((block, _FRACTION))
+        yield Seq((block, FRACTION))
     if high_int is not None:
         yield Seq((Literal(str(high_int)), _fraction("", high_fraction)))
 

@@ -1,215 +1,162 @@
-"""Objects: declared keys in schema order, then any others.
+"""Objects as grammar: declared members, then or among them the others.
 
-A member's leading separator depends only on whether a member came before it, so "the members from
-the i-th on, after n others" is one rule per (i, n), with n counted no further than it matters: 0
-and 1 unless the number of members is bounded. That keeps optional properties linear.
-
-Keys that are not declared come last and never equal a declared one. They may repeat; JSON readers
-keep the last, which satisfies the schema as each of them does.
+The keys that are not declared are split by which pattern demands they meet, so that each part has
+one demand on its values. They may repeat where that changes nothing: JSON readers keep the last
+one, which satisfies the schema as each of them does. Where members are counted up to two or more,
+keys are told apart (`Unique`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Callable
+from functools import partial
 
-from . import regular
 from .errors import SchemaError
-from .ir import EMPTY, NEVER, Alt, Literal, Node, Ref, Repeat, Seq
-from .json_build import STRING, Build
-from .json_merge import Flat, Sub, both
-from .json_scalars import content_node, pattern_dfa
-from .json_strings import quoted
-from .regular import Dfa, TooLarge
+from .ir import NEVER, Alt, Element, Member, Members, Node, Seq, Unique
+from .json_build import Build, ascii_spelling, plain_spelling
+from .json_demand import ANYTHING, NOTHING, Demand, both, every
+from .json_shapes import ANY_KEY, ObjectShape
+from .json_span import Span
+from .json_string_set import StringSet
+from .json_witnesses import witness_cases, witnessed_node
+
+_MAX_KEY_PARTS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    key: str
-    node: Node
-    required: bool
+def object_node(shape: ObjectShape, depth: int, build: Build) -> Node:
+    """The JSON objects of this shape, or NEVER. Raises SchemaError."""
+    if not shape.witnesses:
+        return _plain_node(shape, depth, build)
+    options: dict[Node, None] = {}
+    for case in witness_cases(shape):
+        if case.witnesses:
+            declared = frozenset(case.declared)
+            member = partial(extra_member, declared=declared, build=build, is_distinct=True)
+            options[witnessed_node(case, key_parts(case), depth, build, member)] = None
+        else:
+            options[_plain_node(case, depth, build)] = None
+    options.pop(NEVER, None)
+    return next(iter(options)) if len(options) == 1 else Alt(tuple(options))
 
 
-def object_node(flat: Flat, names: list[Dfa] | None, build: Build) -> Node:
-    """The JSON objects that satisfy `flat`, or NEVER. Raises SchemaError.
-
-    `names`: the key languages of `propertyNames`, all of which hold, or None.
-    """
-    members = _declared(flat, names, build)
-    free = _free(flat, names, build)
-    fixed = sum(member.required for member in members)
-    low, high = flat.size.low, flat.size.high
-    if flat.size.is_empty or (high is not None and fixed > high):
+def _plain_node(shape: ObjectShape, depth: int, build: Build) -> Node:
+    values: dict[str, Node] = {}
+    for key, demand in shape.declared.items():
+        node = build.node(demand, depth + 1, key) if demand is not NOTHING else NEVER
+        if node != NEVER:
+            values[key] = node
+            if key in shape.required:
+                build.need(node)
+        elif key in shape.required:
+            return NEVER
+    low, high = shape.size.low, shape.size.high
+    fixed = len(shape.required)
+    if shape.size.is_empty or (high is not None and fixed > high):
         return NEVER
+    extra = _extra(shape, depth, build, is_distinct=low - fixed > 1)
     if low <= fixed:
         low = 0
-    if high is not None and free is None and high >= len(members):
-        high = None
-    if low > 1 and free is not None:
-        raise SchemaError(
-            f"minProperties {flat.size.low} needs distinct undeclared keys, which no grammar can "
-            "count; declare them, or use additionalProperties: false",
-            flat.path,
-            "minProperties",
+    if extra is None:
+        if len(values) < low:
+            return NEVER
+        if high is not None and high >= len(values):
+            high = None
+    may_be_empty = low == 0 and not fixed
+    if low:
+        for node in (*values.values(), *(() if extra is None else (extra,))):
+            build.need(node)
+    if high == 0 or (not values and extra is None):
+        return build.punctuation.enclosed("{}", None, True, depth)
+    body: Node | None
+    if values:
+        body = _members(shape, values, extra, Span(low, high), depth, build)
+    else:
+        assert extra is not None
+        body = build.listed(extra, Span(low, high), depth)
+    if body is not None and shape.size.low - fixed > 1 and extra is not None:
+        body = Unique(body)
+    return build.punctuation.enclosed("{}", body, may_be_empty, depth)
+
+
+def _members(
+    shape: ObjectShape,
+    values: dict[str, Node],
+    extra: Node | None,
+    count: Span,
+    depth: int,
+    build: Build,
+) -> Node:
+    """At least one member."""
+
+    def members(spell: Callable[[str], str]) -> Node:
+        listed = tuple(
+            Member(
+                spell(key),
+                Seq((build.punctuation.colon, node)),
+                key in shape.required,
+            )
+            for key, node in values.items()
         )
-    body = _Chain(members, free, low, high, build, flat.path).node()
-    return Seq((Literal("{"), body, Literal("}")))
+        least = max(count.low, 0 if shape.required else 1)
+        comma = build.punctuation.comma(depth)
+        is_ordered = build.layout.key_order == "schema"
+        return Members(listed, extra, comma, least, count.high, is_ordered)
+
+    if build.layout.escapes and not all(map(str.isascii, values)):
+        return Alt((members(plain_spelling), members(ascii_spelling)))
+    return members(plain_spelling)
 
 
-def _declared(flat: Flat, names: list[Dfa] | None, build: Build) -> list[_Member]:
-    subs = dict(flat.properties)
-    for key in flat.required:
-        subs.setdefault(key, _undeclared(flat, key))
-    members: list[_Member] = []
-    for key, declared in subs.items():
-        sub = declared
-        if key in dict(flat.properties):
-            for pattern, extra in flat.key_patterns:
-                if pattern_dfa(pattern, flat.path).accepts(key):
-                    sub = both(sub, extra)
-        if names is not None and not all(dfa.accepts(key) for dfa in names):
-            sub = Sub(False, sub.path)
-        required = key in flat.required
-        if sub.schema is False and not required:
+def key_parts(shape: ObjectShape) -> list[tuple[StringSet, Demand]]:
+    """Sets of keys that hold the undeclared ones that are allowed, each with its demand.
+
+    Declared keys are not excluded yet. Sets with different demands do not overlap.
+    """
+    demands = [(keys, demand) for keys, demand in shape.others if demand is not ANYTHING]
+    for_all = every(demand for keys, demand in demands if keys == ANY_KEY)
+    if for_all is NOTHING:
+        return []
+    parts: list[tuple[StringSet, Demand]] = [(ANY_KEY, for_all)]
+    for keys, demand in demands:
+        if keys == ANY_KEY:
             continue
-        value = build.node(sub, key)
-        members.append(_Member(key, Seq((build.key(key), value)), required))
-    return members
+        split: list[tuple[StringSet, Demand]] = []
+        for part, old in parts:
+            joined = both(old, demand)
+            inside = [(part & keys, joined)] if joined is not NOTHING else []
+            outside = [(part & other, old) for other in keys.negated()]
+            split += [piece for piece in (*inside, *outside) if not piece[0].is_empty()]
+        parts = split
+        if len(parts) > _MAX_KEY_PARTS:
+            raise SchemaError(
+                f"the keys fall into more than {_MAX_KEY_PARTS} classes by the patterns that they "
+                "match; use fewer patterns, or patterns that exclude each other",
+                shape.path,
+                "patternProperties",
+            )
+    return parts
 
 
-def _undeclared(flat: Flat, key: str) -> Sub:
-    matching = [s for p, s in flat.key_patterns if pattern_dfa(p, flat.path).accepts(key)]
-    return reduce(both, matching) if matching else flat.extra
+def extra_member(
+    keys: StringSet, value: Node, *, declared: frozenset[str], build: Build, is_distinct: bool
+) -> Node:
+    """One member with an undeclared key of `keys`."""
+    if declared:
+        keys &= StringSet(excluded=declared, path=keys.path)
+    key = build.shape(keys, 0, "key")
+    return Seq((Element(key) if is_distinct else key, build.punctuation.colon, value))
 
 
-def _free(flat: Flat, names: list[Dfa] | None, build: Build) -> Node | None:
-    """One member with an undeclared key, or None if there can be none."""
-    declared = dict.fromkeys((*(key for key, _ in flat.properties), *flat.required))
-    if flat.extra.schema is False and not flat.key_patterns:
-        return None
-    if not declared and not flat.key_patterns and names is None:
-        return _member(STRING, flat.extra, build)
-    try:
-        return _restricted(flat, list(declared), names or [], build)
-    except TooLarge as error:
-        raise SchemaError(
-            f"telling undeclared keys apart needs more than {regular.MAX_STATES} states",
-            flat.path,
-            "additionalProperties",
-        ) from error
-
-
-def _restricted(flat: Flat, declared: list[str], names: list[Dfa], build: Build) -> Node | None:
-    start = regular.complement(regular.from_texts(declared))
-    # Split the keys by which patterns they match: a key satisfies the schemas of all of those, and
-    # `additionalProperties` if it matches none.
-    parts: list[tuple[Dfa, Sub | None]] = [(reduce(regular.intersect, names, start), None)]
-    for pattern, sub in flat.key_patterns:
-        inside = pattern_dfa(pattern, flat.path)
-        outside = regular.complement(inside)
-        parts = [
-            *((regular.intersect(part, outside), old) for part, old in parts),
-            *(
-                (regular.intersect(part, inside), both(old, sub) if old else sub)
-                for part, old in parts
-            ),
-        ]
-        parts = [(part, sub) for part, sub in parts if not part.is_empty()]
+def _extra(shape: ObjectShape, depth: int, build: Build, *, is_distinct: bool) -> Node | None:
+    """One undeclared member, or None if there can be none."""
+    declared = frozenset(shape.declared)
     options: list[Node] = []
-    for part, matched in parts:
-        sub = matched or flat.extra
-        if sub.schema is not False and not part.is_empty():
-            options.append(_member(quoted(content_node(part, build, "key")), sub, build))
+    for keys, demand in key_parts(shape):
+        value = build.node(demand, depth + 1, "extra")
+        if value != NEVER:
+            options.append(
+                extra_member(keys, value, declared=declared, build=build, is_distinct=is_distinct)
+            )
     if not options:
         return None
-    return build.define("extra-member", options[0] if len(options) == 1 else Alt(tuple(options)))
-
-
-def _member(key: Node, sub: Sub, build: Build) -> Node:
-    return Seq((key, Literal(build.key_separator), build.node(sub, "extra")))
-
-
-class _Chain:
-    """The rules of the members from the i-th on, after `count` others."""
-
-    def __init__(
-        self,
-        members: list[_Member],
-        free: Node | None,
-        low: int,
-        high: int | None,
-        build: Build,
-        path: str,
-    ) -> None:
-        self.members, self.free, self.low, self.high = members, free, low, high
-        self.build = build
-        self.cap = max(1, low, 0 if high is None else high)
-        if (len(members) + 1) * (self.cap + 1) > 20_000:
-            raise SchemaError("too many properties to count", path, "minProperties")
-
-    def node(self) -> Node:
-        """All members. Built from the last one back, so that a long object costs no recursion."""
-        uses = self._uses()
-        following = {count: self._end(count) for count in uses[-1]}
-        for i in range(len(self.members) - 1, -1, -1):
-            nodes = {count: self._step(self.members[i], count, following) for count in uses[i]}
-            following = {
-                count: self._name(node) if users > 1 else node
-                for (count, users), node in zip(uses[i].items(), nodes.values(), strict=True)
-            }
-        return following[0]
-
-    def _uses(self) -> list[dict[int, int]]:
-        """For each position, the counts that can be reached there and from how many places."""
-        uses = [{0: 1}]
-        for member in self.members:
-            reached: dict[int, int] = {}
-            for count in uses[-1]:
-                after = self._after(count)
-                nexts = {after} if member.required else {after, count}
-                for to in sorted(n for n in nexts if n is not None):
-                    reached[to] = reached.get(to, 0) + 1
-            uses.append(reached)
-        return uses
-
-    def _after(self, count: int) -> int | None:
-        """The count after one more member, or None if there is no room."""
-        full = self.high is not None and count >= self.high
-        return None if full else min(count + 1, self.cap)
-
-    def _name(self, node: Node) -> Node:
-        small = isinstance(node, Ref | Literal) or node == NEVER
-        return node if small else self.build.define("members", node)
-
-    def _step(self, member: _Member, count: int, following: dict[int, Node]) -> Node:
-        lead = (Literal(self.build.item_separator),) if count else ()
-        to = self._after(count)
-        if to is None:
-            return NEVER if member.required else following[count]
-        present = _seq(*lead, member.node, following[to])
-        if member.required:
-            return present
-        if to == count:
-            return _seq(Repeat(Seq((*lead, member.node)), 0, 1), following[to])
-        skipped = following[count]
-        return Alt((present, *(skipped.options if isinstance(skipped, Alt) else (skipped,))))
-
-    def _end(self, count: int) -> Node:
-        need = max(0, self.low - count)
-        if self.free is None:
-            return NEVER if need else EMPTY
-        room = None if self.high is None else self.high - count
-        if room is not None and room < need:
-            return NEVER
-        if not count:
-            return self.build.listed(self.free, need, room)
-        lead = Literal(self.build.item_separator)
-        return EMPTY if room == 0 else Repeat(Seq((lead, self.free)), need, room)
-
-
-def _seq(*items: Node) -> Node:
-    """A sequence with sequences inside it joined in."""
-    flat: list[Node] = []
-    for item in items:
-        flat += item.items if isinstance(item, Seq) else (() if item == EMPTY else (item,))
-    return flat[0] if len(flat) == 1 else Seq(tuple(flat))
+    return options[0] if len(options) == 1 else Alt(tuple(options))

@@ -1,175 +1,125 @@
 """JSON Schema to grammar rules, exactly: every text of the grammar is a valid instance.
 
-The text is what `json.dumps(value, ensure_ascii=False)` writes, with the declared keys in the order
-of the schema. Each sub-schema becomes one rule, found again by its content, so that recursion needs
-no special case; rules are compiled from a queue, so that long chains of references cost no stack.
-A keyword that cannot be expressed exactly raises SchemaError with its JSON path.
+A schema is worked out to shapes (`json_alternatives.py`), and each object or array shape becomes
+one rule (`json_objects.py`, `json_arrays.py`). A keyword that cannot be expressed exactly raises
+SchemaError with its JSON path.
 """
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from .errors import SchemaError
-from .ir import NEVER, Alt, Literal, Node, Ref, Rules
+from .ir import NEVER, Node, Ref, Rules
+from .ir_facts import productive_rules
 from .json_alternatives import Alternatives
 from .json_arrays import array_node
-from .json_build import VALUE, Build
-from .json_keywords import CONSTRAINING, REFUSED, TYPES, check_keywords, constrains
-from .json_merge import Flat, Sub, fingerprint, same
+from .json_build import Build
+from .json_keywords import check_keywords
+from .json_layout import Layout
 from .json_objects import object_node
 from .json_refs import Document
-from .json_scalars import as_dfa, number_node, satisfies, string_language, string_node
-from .prune import first_loop, first_unproductive, prune
-from .regular import Dfa, TooLarge, from_texts, to_rules
+from .json_shapes import ArrayShape, ObjectShape
+from .prune import first_unproductive, prune
 
-_MAX_FLAT_ENUM = 8
+_MAX_DROPPED = 50
 
 
-def schema_to_rules(
-    schema: Mapping[str, object] | bool, *, separators: tuple[str, str] = (", ", ": ")
-) -> Rules:
-    """The JSON texts that are valid for `schema` (draft 2020-12, and what older drafts share).
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A keyword that constrains nothing in the grammar: where it stands, and why."""
 
-    `separators` are those of `json.dumps`. Raises SchemaError, with the JSON path and the keyword,
-    for a malformed or unsatisfiable schema and for one that has no exact grammar.
+    path: str
+    keyword: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSchema:
+    """The grammar of a schema, and what in the schema it leaves out."""
+
+    rules: Rules
+    notes: tuple[Note, ...]
+
+
+def compile_schema(
+    schema: Mapping[str, object] | bool, layout: Layout | None = None, *, lenient: bool = False
+) -> CompiledSchema:
+    """The JSON texts, in this layout (by default `Layout()`), that are valid for `schema`.
+
+    The draft is the one that `$schema` names, or else the newest. The notes list formats that the
+    standard does not define and, with `lenient`, each keyword that was dropped because it has no
+    exact grammar. Raises SchemaError, with the JSON path and the keyword, for a malformed or
+    unsatisfiable schema and, without `lenient`, for one that has no exact grammar.
     """
-    return _Compiler(Document(schema), separators).run()
+    document = Document(schema)
+    layout = layout or Layout()
+    dropped: dict[tuple[str, str], Note] = {}
+    while True:
+        compilation = _Compilation(document, layout, frozenset(dropped))
+        try:
+            rules = compilation.run()
+        except SchemaError as error:
+            keyword = _droppable(error, compilation.alternatives) if lenient else None
+            at = (error.path, keyword or "")
+            if keyword is None or at in dropped or len(dropped) >= _MAX_DROPPED:
+                raise
+            dropped[at] = Note(error.path, keyword, f"dropped: {error}")
+        else:
+            return CompiledSchema(rules, (*dropped.values(), *compilation.notes.values()))
 
 
-class _Compiler:
-    def __init__(self, document: Document, separators: tuple[str, str]) -> None:
+def schema_to_rules(schema: Mapping[str, object] | bool) -> Rules:
+    """The rules of `compile_schema` in the layout for writing."""
+    return compile_schema(schema).rules
+
+
+def _droppable(error: SchemaError, alternatives: Alternatives) -> str | None:
+    """The keyword that the error is about, if it is a well-formed one of the node at its path."""
+    keyword = error.keyword
+    node = alternatives.visited.get(error.path, {})
+    if keyword not in node or keyword == "$ref":
+        return None
+    try:
+        check_keywords(node, error.path)
+    except SchemaError:
+        return None
+    return keyword
+
+
+class _Compilation:
+    """One attempt at a document."""
+
+    def __init__(
+        self, document: Document, layout: Layout, dropped: frozenset[tuple[str, str]]
+    ) -> None:
         self.document = document
-        self.alternatives = Alternatives(document)
-        self.build = Build(separators, self.node)
-        self.names: dict[str, str] = {}
-        self.paths: dict[str, str] = {}
-        self.queue: deque[tuple[str, Sub]] = deque()
+        self.notes: dict[tuple[str, str], Note] = {}
+        self.alternatives = Alternatives(document, self._note, dropped)
+        self.build = Build(self.alternatives, layout)
 
     def run(self) -> Rules:
-        root = self._rule(Sub(self.document.root, "$"), "root")
-        while self.queue:
-            name, sub = self.queue.popleft()
-            self.build.rules[name] = self._body(sub)
-        rules = Rules(root.name, self.build.rules)
-        if loop := first_loop(rules):
-            raise SchemaError(
-                "refers to itself without an object or array between", self.paths[loop]
-            )
-        if bad := first_unproductive(rules):
-            where = self.paths.get(bad, "$")
+        build = self.build
+        value = build.node(self.document.root, 0, "root")
+        text = build.punctuation.document(value)
+        root = text if isinstance(text, Ref) else build.define("text", text)
+        build.run(self._node)
+        rules = Rules(root.name, build.rules)
+        if value != NEVER and build.is_productive():
+            return rules
+        alive = productive_rules(rules)
+        if len(alive) == len(rules.rules):
+            return rules
+        if rules.root not in alive:
+            where = build.paths.get(first_unproductive(rules) or rules.root, "$")
             raise SchemaError("no finite JSON value satisfies this", where)
         return prune(rules)
 
-    def node(self, sub: Sub, hint: str) -> Node:
-        """The node of a sub-schema: a reference, unless it is short."""
-        sub, hint = self.document.follow(sub, hint)
-        schema = sub.schema
-        if isinstance(schema, bool) or not constrains(schema):
-            return NEVER if schema is False else VALUE
-        used = {keyword for keyword in schema if keyword in CONSTRAINING}
-        if used == {"type"} and isinstance(kind := schema["type"], str):
-            check_keywords(schema, sub.path)
-            return Ref(kind)
-        if used == {"const"}:
-            return Literal(self._text(schema["const"], sub.path))
-        return self._rule(sub, hint)
+    def _node(self, shape: ObjectShape | ArrayShape, depth: int) -> Node:
+        if isinstance(shape, ObjectShape):
+            return object_node(shape, depth, self.build)
+        return array_node(shape, depth, self.build)
 
-    def _rule(self, sub: Sub, hint: str) -> Ref:
-        key = fingerprint(sub.schema)
-        if key not in self.names:
-            self.names[key] = self.build.reserve(hint)
-            self.paths[self.names[key]] = sub.path
-            self.queue.append((self.names[key], sub))
-        return Ref(self.names[key])
-
-    def _body(self, sub: Sub) -> Node:
-        sub, _ = self.document.follow(sub)
-        if isinstance(sub.schema, Mapping) and (options := self.alternatives.options(sub)):
-            return _alt([self.node(option, "option") for option in options])
-        nodes = [node for flat in self.alternatives.of(sub) for node in self._flat(flat)]
-        return _alt(list(dict.fromkeys(nodes)))
-
-    def _flat(self, flat: Flat) -> Iterator[Node]:
-        """The nodes of one conjunction, one per type."""
-        if flat.values is not None:
-            allowed = [value for value in flat.values if satisfies(value, flat)]
-            yield from self._constants([self._text(value, flat.path) for value in allowed])
-            return
-        for keyword, kind in flat.refused:
-            if kind == "any" or kind in flat.types:
-                advice = REFUSED[keyword][1]
-                raise SchemaError(f"{keyword} has no exact grammar; {advice}", flat.path, keyword)
-        for kind in TYPES:
-            if kind not in flat.types:
-                continue
-            match kind:
-                case "object":
-                    yield object_node(flat, self._key_languages(flat), self.build)
-                case "array":
-                    yield array_node(flat, self._listed_items(flat), self.build)
-                case "string":
-                    yield string_node(flat, self.build)
-                case "number":
-                    yield number_node(flat, self.build)
-                case _:
-                    yield Ref(kind)
-
-    def _key_languages(self, flat: Flat) -> list[Dfa] | None:
-        """What `propertyNames` allows, as automata that all hold; None is any key."""
-        languages: list[Dfa] = []
-        for sub in flat.names:
-            allowed = [f for f in self.alternatives.of(sub) if "string" in f.types]
-            dfas = [as_dfa(self._string_language(f), f) for f in allowed]
-            if len(dfas) != 1:
-                raise SchemaError("propertyNames must be a single string schema", sub.path)
-            languages += dfas
-        return languages or None
-
-    def _listed_items(self, flat: Flat) -> list[str] | None:
-        """The texts of all values that an item may have, if items are distinct and listed."""
-        if not flat.unique:
-            return None
-        values: list[object] = []
-        for item in self.alternatives.of(flat.items):
-            if item.values is None:
-                return None
-            values += [value for value in item.values if satisfies(value, item)]
-        distinct = [v for i, v in enumerate(values) if not any(same(v, w) for w in values[:i])]
-        return [self._text(value, flat.path) for value in distinct]
-
-    def _string_language(self, flat: Flat) -> Node | Dfa:
-        if flat.values is None:
-            return string_language(flat)
-        allowed = [v for v in flat.values if isinstance(v, str) and satisfies(v, flat)]
-        return Alt(tuple(map(Literal, allowed)))
-
-    def _constants(self, texts: list[str]) -> list[Node]:
-        """The texts as options; many of them share their beginnings."""
-        if len(texts) > _MAX_FLAT_ENUM:
-            with suppress(TooLarge):
-                dfa = from_texts(texts)
-                node, rules = to_rules(dfa, self.build.reserve("enum"), lambda part: part)
-                self.build.rules.update(rules)
-                return [node]
-        return [Literal(text) for text in texts]
-
-    def _text(self, value: object, path: str) -> str:
-        """A constant, written as `json.dumps` writes it."""
-        try:
-            text = json.dumps(
-                value,
-                ensure_ascii=False,
-                separators=(self.build.item_separator, self.build.key_separator),
-            )
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise SchemaError("a lone surrogate cannot be written as UTF-8", path) from error
-        return text
-
-
-def _alt(options: list[Node]) -> Node:
-    return options[0] if len(options) == 1 else Alt(tuple(options))
+    def _note(self, path: str, keyword: str, reason: str) -> None:
+        self.notes[path, keyword] = Note(path, keyword, reason)

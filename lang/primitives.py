@@ -8,18 +8,22 @@ reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from .base import EngineName, SelectMethod
 from .choices import checked_choices
 from .errors import ParameterError
-from .expr import DEFAULT_MAX_TOKENS, Gen, Select
+from .expr import DEFAULT_MAX_TOKENS, Concat, Gen, Select, leaves
 from .sampling import SamplingParams
+from .search import stop_automata
 
 if TYPE_CHECKING:
     from .constraint import Constraint
     from .grammar import Grammar
+    from .json_layout import Layout
+    from .substring import SubstringOf
+    from .tags import Tag, Tags
 
 
 def gen(
@@ -28,12 +32,18 @@ def gen(
     max_tokens: int | None = None,
     min_tokens: int = 0,
     stop: str | Sequence[str] | None = None,
+    stop_regex: str | None = None,
     stop_token_ids: Sequence[int] | None = None,
     regex: str | None = None,
     schema: object = None,
     grammar: Grammar | str | None = None,
     choices: Sequence[str] | None = None,
     dtype: object = None,
+    substring_of: str | SubstringOf | None = None,
+    tools: Sequence[Callable[..., Any]] | None = None,
+    tags: Sequence[Tag] | Tags | None = None,
+    layout: Layout | None = None,
+    lenient: bool = False,
     temperature: float | None = None,
     top_p: float | None = None,
     top_k: int | None = None,
@@ -48,6 +58,7 @@ def gen(
     ignore_eos: bool = False,
     heal: bool = True,
     canonical: bool = True,
+    confidence: bool = False,
     engine: EngineName | None = None,
 ) -> Gen:
     """Generates text after everything appended so far.
@@ -57,11 +68,17 @@ def gen(
         max_tokens: at most so many tokens (default 512); cut text has finish_reason "length".
         min_tokens: no end of turn before so many tokens.
         stop: strings that end the generation; the text ends before the one that matched.
+        stop_regex: an expression (`docs/regex.md`) that ends the generation where it first matches
+            the new text; the text ends before the match, `meta(name).stop_matched` is the match.
         stop_token_ids: token ids that end the generation.
-        regex, schema, grammar, choices, dtype: what the text must be; at most one. `schema` is a
-            pydantic model, dataclass, TypedDict, Enum, Literal or JSON Schema, and the variable is
-            then a validated value; `grammar` is a Grammar or GBNF text; `dtype` is int, float, str
-            or bool.
+        regex, schema, grammar, choices, dtype, substring_of, tools, tags: what the text must be; at
+            most one. `schema` is a pydantic model, dataclass, TypedDict, Enum, Literal or JSON
+            Schema, and the variable is then a validated value; `grammar` is a Grammar, or GBNF or
+            Lark text; `dtype` is int, float, str or bool; `substring_of` is a text to quote from,
+            or a SubstringOf; `tools` are functions, and the variable is then a ToolCall; `tags` is
+            a list of Tag or a Tags, and the variable is then a list of texts and Regions.
+        layout: how JSON is written; None is one text per value, as `json.dumps` writes it.
+        lenient: leave out what of a JSON Schema has no exact grammar; `meta(name).notes` lists it.
         temperature, top_p, top_k, min_p, repetition_penalty, frequency_penalty, presence_penalty,
         logit_bias, seed, logprobs: see SamplingParams; None takes the run's `sampling`.
         n: so many samples of the same prompt; the variable is then their list, and the text goes
@@ -69,6 +86,7 @@ def gen(
         ignore_eos: never end at an end-of-turn token.
         heal: let the first token also re-spell the end of the prompt where that is more natural.
         canonical: spell forced text as the model's own tokeniser would.
+        confidence: measure how sure the model was, as `meta(name).confidence`; see Confidence.
         engine: who executes the constraint; None takes the run's.
 
     Raises:
@@ -101,21 +119,40 @@ def gen(
     _check_int("n", n, minimum=1)
     if engine is not None:
         _check_one_of("engine", engine, get_args(EngineName))
-    for flag, value in (("ignore_eos", ignore_eos), ("heal", heal), ("canonical", canonical)):
+    flags = {
+        "ignore_eos": ignore_eos,
+        "heal": heal,
+        "canonical": canonical,
+        "confidence": confidence,
+    }
+    for flag, value in flags.items():
         if not isinstance(value, bool):
             raise ParameterError(flag, f"expected True or False, got {value!r}")
     return Gen(
         name=_checked_name(name),
-        constraint=_constraint(regex, schema, grammar, choices, dtype),
+        constraint=_constraint(
+            regex=regex,
+            schema=schema,
+            grammar=grammar,
+            choices=choices,
+            dtype=dtype,
+            substring_of=substring_of,
+            tools=tools,
+            tags=tags,
+            layout=layout,
+            lenient=lenient or None,  # False says nothing
+        ),
         sampling=sampling,
         max_tokens=limit,
         min_tokens=min_tokens,
         stop=_checked_stop(stop),
+        stop_regex=_checked_stop_regex(stop_regex),
         stop_token_ids=_checked_token_ids(stop_token_ids),
         n=n,
         ignore_eos=ignore_eos,
         heal=heal,
         canonical=canonical,
+        confidence=confidence,
         engine=engine,
     )
 
@@ -128,6 +165,27 @@ def gen_int(name: str | None = None, **options: Any) -> Gen:
 def gen_string(name: str | None = None, **options: Any) -> Gen:
     """`gen(name, dtype=str, ...)`: free text, as a plain `gen`."""
     return gen(name, dtype=str, **options)
+
+
+def reasoning(
+    name: str | None = None, *, begin: str = "<think>\n", end: str = "</think>\n", **options: Any
+) -> Concat:
+    """Free text between two markers, before an answer: `reasoning("why") + gen("answer", ...)`.
+
+    Both markers are written in any case, so `max_tokens` is a budget: where it runs out, or the
+    model ends its turn, the reasoning ends and what comes next in the program goes on.
+
+    Args:
+        name: the variable of the text between the markers.
+        begin, end: the markers. White space around `end` is part of what is written, but the
+            generation stops at the marker itself.
+        options: any argument of `gen` but `stop`.
+
+    Raises ParameterError for an empty `end`, and what `gen` raises.
+    """
+    if not isinstance(end, str) or not end.strip():
+        raise ParameterError("end", f"expected a marker that is not blank, got {end!r:.80}")
+    return Concat((*leaves(begin), gen(name, stop=end.strip(), **options), end))
 
 
 def select(
@@ -209,7 +267,17 @@ def _checked_stop(stop: object) -> tuple[str, ...]:
         raise ParameterError(
             "stop", f"expected a non-empty text or a list of such, got {stop!r:.80}"
         )
+    stop_automata(tuple(texts), None)
     return tuple(texts)
+
+
+def _checked_stop_regex(pattern: object) -> str | None:
+    if pattern is None:
+        return None
+    if not isinstance(pattern, str):
+        raise ParameterError("stop_regex", f"expected an expression, got {pattern!r:.80}")
+    stop_automata((), pattern)
+    return pattern
 
 
 def _checked_token_ids(ids: object) -> tuple[int, ...]:
@@ -222,19 +290,12 @@ def _checked_token_ids(ids: object) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def _constraint(
-    regex: str | None,
-    schema: object,
-    grammar: Grammar | str | None,
-    choices: Sequence[str] | None,
-    dtype: object,
-) -> Constraint | None:
-    if all(option is None for option in (regex, schema, grammar, choices, dtype)):
+def _constraint(**options: Any) -> Constraint | None:
+    given = {name: value for name, value in options.items() if value is not None}
+    if not given:
         return None
     # Here and not at the top: compiling pulls in lark and pydantic, which programs
     # without constraints never need.
     from .constraint import constraint_from
 
-    return constraint_from(
-        regex=regex, schema=schema, grammar=grammar, choices=choices, dtype=dtype
-    )
+    return constraint_from(**given)

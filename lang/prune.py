@@ -8,8 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from .ir import EMPTY, NEVER, Alt, CharClass, Node, Ref, Repeat, Rules, Seq
-from .ir_check import productive_rules
+from .ir import (
+    EMPTY,
+    NEVER,
+    Alt,
+    CharClass,
+    Element,
+    Member,
+    Members,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+    Terminal,
+    Unique,
+)
+from .ir_facts import productive_rules
 from .ir_walk import fold, references
 
 
@@ -27,6 +42,24 @@ def prune(rules: Rules) -> Rules:
                 reached[other] = None
                 todo.append(other)
     return Rules(rules.root, {name: kept[name] for name in reached})
+
+
+def _alive_members(node: Members, below: list[Node]) -> Node:
+    kept: list[Member] = []
+    for member, rest in zip(node.members, below, strict=False):
+        if rest != NEVER:
+            kept.append(Member(member.key, rest, member.required))
+        elif member.required:
+            return NEVER
+    extra = None if node.extra is None or below[-1] == NEVER else below[-1]
+    low, high = node.min, node.max
+    most = high if extra is not None else len(kept) if high is None else min(high, len(kept))
+    if most is not None and most < max(low, sum(member.required for member in kept)):
+        return NEVER
+    if not kept and extra is None:
+        return EMPTY
+    separator = below[len(node.members)]
+    return Members(tuple(kept), extra, separator, low, high, node.ordered)
 
 
 def first_unproductive(rules: Rules) -> str | None:
@@ -95,6 +128,14 @@ def _without_dead(root: Node, alive: AbstractSet[str]) -> Node:
                 if below[0] == NEVER:
                     return NEVER if low else EMPTY
                 return Repeat(below[0], low, high)
+            case Terminal(_, excluded):
+                return NEVER if below[0] == NEVER else Terminal(below[0], excluded)
+            case Unique():
+                return NEVER if below[0] == NEVER else Unique(below[0])
+            case Element():
+                return NEVER if below[0] == NEVER else Element(below[0])
+            case Members():
+                return _alive_members(node, below)
             case _:
                 return node
 

@@ -1,108 +1,75 @@
-"""Anchors: which parts of a regex are tied to the start or the end of the text.
+"""Anchors at the ends: the patterns that need no automaton although they hold `^` and `$`.
 
-`^a|b$` is tied differently in each alternative, so a parsed expression is up to four parts, one for
-each way of being anchored. An anchor is exact only where nothing can stand outside it; anywhere
-else it is an error at its column.
+`^a|b$` is tied differently in each alternative, so an expression is up to four parts, one for each
+way of being tied. Where something could stand outside an anchor, the expression has no such parts
+and is left to `regex_looks.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from .errors import RegexError
-from .ir import EMPTY, Alt, CharClass, Literal, Node, Repeat, Seq
+from .ir import EMPTY, Alt, CharClass, Literal, Node, Ref, Repeat, Seq
+from .ir_walk import fold
 from .regex_sets import ANY
+
+START, END = Ref("start"), Ref("end")
+"""The places `^` and `$` in the tree of an expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`node`, with the column of a `^` that it begins with and of a `$` that it ends with."""
+    """`node`, tied to the start of the text, to its end, to both or to neither."""
 
     node: Node
-    start: int | None = None
-    end: int | None = None
+    start: bool = False
+    end: bool = False
 
 
-Expression = tuple[Part, ...]
-"""The alternatives of an expression, at most one for each of the four ways to be anchored."""
+Expression: TypeAlias = tuple[Part, ...]
+"""The alternatives of an expression, at most one for each of the four ways to be tied."""
 
 
-def alternatives(expressions: Iterable[Expression]) -> Expression:
-    """Any one of `expressions`."""
-    ways: dict[tuple[bool, bool], list[Part]] = {}
-    for expression in expressions:
-        for part in expression:
-            ways.setdefault((part.start is None, part.end is None), []).append(part)
-    return tuple(
-        Part(_alt([part.node for part in parts]), parts[0].start, parts[0].end)
-        for parts in ways.values()
-    )
+def tied_parts(tree: Node) -> Expression | None:
+    """The parts of a tree; None if its anchors are not all at the ends."""
 
+    def visit(node: Node, below: list[Expression | None]) -> Expression | None:
+        known = [expression for expression in below if expression is not None]
+        if len(known) < len(below):
+            return None
+        match node:
+            case Ref():
+                if node not in (START, END):
+                    return None
+                return (Part(EMPTY, start=node == START, end=node == END),)
+            case Seq():
+                return _sequence(known)
+            case Alt():
+                return _alternatives(part for expression in known for part in expression)
+            case Repeat(_, low, high):
+                (part, *others) = known[0]
+                if others or part.start or part.end:
+                    return None
+                return (Part(Repeat(part.node, low, high)),)
+            case _:
+                return (Part(node),)
 
-def sequence(expressions: Iterable[Expression], pattern: str) -> Expression:
-    """All `expressions` in order. Raises RegexError for an anchor with text on its outer side."""
-    ways: list[tuple[list[Node], int | None, int | None]] = [([], None, None)]
-    for expression in expressions:
-        if len(expression) == 1:
-            for nodes, _, end in ways:
-                _check_join(nodes, end, expression[0], pattern)
-            part = expression[0]
-            ways = [
-                (_extended(nodes, part.node), _first(start, part.start), _first(part.end, end))
-                for nodes, start, end in ways
-            ]
-            continue
-        joined: list[Part] = []
-        for nodes, start, end in ways:
-            for part in expression:
-                _check_join(nodes, end, part, pattern)
-                joined.append(
-                    Part(seq([*nodes, part.node]), _first(start, part.start), _first(part.end, end))
-                )
-        ways = [
-            (_extended([], part.node), part.start, part.end)
-            for part in alternatives((part,) for part in joined)
-        ]
-    return tuple(Part(seq(nodes), start, end) for nodes, start, end in ways)
-
-
-def repeated(expression: Expression, low: int, high: int | None, pattern: str) -> Expression:
-    """`low` to `high` times `expression`. Raises RegexError if it holds an anchor."""
-    for part in expression:
-        for symbol, column in (("^", part.start), ("$", part.end)):
-            if column is not None:
-                raise RegexError(
-                    f"the anchor {symbol} is inside something repeated or optional, which has no "
-                    "exact grammar; write the anchored and the free form as alternatives",
-                    pattern,
-                    column,
-                )
-    node = expression[0].node
-    if (low, high) == (1, 1) or node == EMPTY:
-        return expression
-    return (Part(EMPTY if high == 0 else Repeat(node, low, high)),)
+    return fold(tree, visit)
 
 
 def whole_text(expression: Expression) -> Node:
     """The texts that `expression` matches from end to end."""
-    return _alt([part.node for part in expression])
+    return alt(part.node for part in expression)
 
 
 def anywhere(expression: Expression) -> Node:
     """The texts in which `expression` matches somewhere, as far as its anchors let it."""
     around = Repeat(CharClass(ANY), 0, None)
-    return _alt(
-        [
-            seq(
-                [
-                    EMPTY if part.start is not None else around,
-                    part.node,
-                    EMPTY if part.end is not None else around,
-                ]
-            )
-            for part in expression
-        ]
+    return alt(
+        seq([EMPTY if part.start else around, part.node, EMPTY if part.end else around])
+        for part in expression
     )
 
 
@@ -126,34 +93,44 @@ def seq(nodes: Iterable[Node]) -> Node:
     return Seq(tuple(items)) if items else EMPTY
 
 
-def _alt(nodes: list[Node]) -> Node:
+def alt(nodes: Iterable[Node]) -> Node:
+    """Any one of `nodes`, each once."""
     unique = tuple(dict.fromkeys(nodes))
     return unique[0] if len(unique) == 1 else Alt(unique)
 
 
-def _extended(nodes: list[Node], node: Node) -> list[Node]:
-    """`nodes` with `node` after them, in place; an empty text adds nothing."""
-    if node != EMPTY:
-        nodes.append(node)
-    return nodes
+def _alternatives(parts: Iterable[Part]) -> Expression:
+    ways: dict[tuple[bool, bool], list[Node]] = {}
+    for part in parts:
+        ways.setdefault((part.start, part.end), []).append(part.node)
+    return tuple(Part(alt(nodes), *way) for way, nodes in ways.items())
 
 
-def _check_join(nodes: list[Node], end: int | None, part: Part, pattern: str) -> None:
-    if end is not None and part.node != EMPTY:
-        raise RegexError(
-            "the anchor for the end of the text has something after it; move it to the end or drop "
-            "it",
-            pattern,
-            end,
-        )
-    if part.start is not None and nodes:
-        raise RegexError(
-            "the anchor for the start of the text has something before it; move it to the start or "
-            "drop it",
-            pattern,
-            part.start,
-        )
+def _sequence(expressions: list[Expression]) -> Expression | None:
+    """All in order, a run of untied ones at a time: a long sequence is joined once."""
+    ways: Expression = (Part(EMPTY),)
+    run: list[Node] = []
+    for expression in [*expressions, None]:
+        if (
+            expression is not None
+            and len(expression) == 1
+            and expression[0] == Part(expression[0].node)
+        ):
+            run.append(expression[0].node)
+            continue
+        tied = [(Part(seq(run)),), *([] if expression is None else [expression])]
+        run = []
+        for right in tied:
+            joined = [_joined(one, other) for one in ways for other in right]
+            kept = [part for part in joined if part is not None]
+            if len(kept) < len(joined):
+                return None
+            ways = _alternatives(kept)
+    return ways
 
 
-def _first(column: int | None, other: int | None) -> int | None:
-    return other if column is None else column
+def _joined(one: Part, other: Part) -> Part | None:
+    """`one` and then `other`; None if one of them has text on the outer side of an anchor."""
+    if (one.end and other.node != EMPTY) or (other.start and one.node != EMPTY):
+        return None
+    return Part(seq([one.node, other.node]), one.start or other.start, one.end or other.end)

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from .errors import RegexError
 from .ir import MAX_CODE_POINT, SURROGATES
-from .regex_sets import DIGIT, SPACE, WORD, Ranges, category, complement, union
+from .regex_properties import property_ranges
+from .regex_scripts import SCRIPT_RANGES
+from .regex_sets import (
+    DIGIT,
+    ECMA_SPACE,
+    NOT_ECMA_NEWLINE,
+    NOT_NEWLINE,
+    SPACE,
+    WORD,
+    Ranges,
+    complement,
+    union,
+)
 
-_CLASSES: dict[str, Ranges] = {
-    "d": DIGIT,
-    "D": complement(DIGIT),
-    "w": WORD,
-    "W": complement(WORD),
-    "s": SPACE,
-    "S": complement(SPACE),
-}
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """What `\\d`, `\\w`, `\\s` and `.` stand for."""
+
+    digit: Ranges
+    word: Ranges
+    space: Ranges
+    any: Ranges
+
+    def of(self, letter: str) -> Ranges:
+        """The class of an escape such as `d`, or of its negation `D`."""
+        ranges = {"d": self.digit, "w": self.word, "s": self.space}[letter.lower()]
+        return complement(ranges) if letter.isupper() else ranges
+
+
+PYTHON = Classes(DIGIT, WORD, SPACE, NOT_NEWLINE)
+"""As in Python's `re.ASCII`."""
+
+ECMA = Classes(DIGIT, WORD, ECMA_SPACE, NOT_ECMA_NEWLINE)
+"""As in ECMAScript."""
+
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 _HEX = re.compile(
     r"x(?P<two>[0-9A-Fa-f]{2})|u(?P<four>[0-9A-Fa-f]{4})|u\{(?P<any>[0-9A-Fa-f]{1,8})\}"
@@ -27,10 +54,6 @@ _PROPERTY = re.compile(r"[pP]\{(?P<name>[^{}]*)\}")
 UNSUPPORTED_ESCAPES = {
     **dict.fromkeys("123456789", "a backreference has no grammar; write the repeated part out"),
     "k": "a named backreference has no grammar; write the repeated part out",
-    "b": "a word boundary looks around itself, which has no exact grammar; write out what may "
-    "stand on either side, such as \\W or a space",
-    "B": "a non-boundary looks around itself, which has no exact grammar; write out what may "
-    "stand on either side, such as \\w",
     "G": "there is no previous match to continue at; leave \\G out",
     "N": "names of characters are not known here; write the character or \\u{...}",
     "Q": "quoting with \\Q...\\E is not known here; escape each character",
@@ -38,13 +61,13 @@ UNSUPPORTED_ESCAPES = {
 }
 
 
-def read_escape(pattern: str, at: int) -> tuple[int | Ranges, int]:
+def read_escape(pattern: str, at: int, classes: Classes) -> tuple[int | Ranges, int]:
     """The code point or set that the escape at `at` means, and where the pattern goes on."""
     letter = pattern[at + 1 : at + 2]
     if not letter:
         raise RegexError("a lone backslash at the end; write \\\\ for a backslash", pattern, at)
-    if letter in _CLASSES:
-        return _CLASSES[letter], at + 2
+    if letter in "dDwWsS":
+        return classes.of(letter), at + 2
     if letter in _CONTROLS:
         return ord(_CONTROLS[letter]), at + 2
     if letter in "xuU":
@@ -90,23 +113,24 @@ def _read_hex(pattern: str, at: int) -> tuple[int, int]:
 def _read_property(pattern: str, at: int) -> tuple[Ranges, int]:
     found = _PROPERTY.match(pattern, at + 1)
     if found is None:
-        raise RegexError("expected \\p{...} with a general category, as in \\p{Lu}", pattern, at)
-    ranges = category(found["name"])
+        raise RegexError("expected \\p{...} with a property, as in \\p{Lu}", pattern, at)
+    ranges = property_ranges(found["name"])
     if ranges is None:
         raise RegexError(
-            f"unknown property {found['name']!r}; expected a general category such as L, Lu or Nd",
+            f"unknown property {found['name']!r}; expected a general category such as L, Lu or "
+            f"Letter, or Script= and one of {', '.join(SCRIPT_RANGES)}",
             pattern,
             at,
         )
     return (complement(ranges) if pattern[at + 1] == "P" else ranges), found.end()
 
 
-def read_class(pattern: str, at: int) -> tuple[Ranges, bool, int]:
+def read_class(pattern: str, at: int, classes: Classes) -> tuple[Ranges, bool, int]:
     """The set written in the class that opens at `at`, whether it is negated, and where it ends."""
     position = at + 1
     negated = pattern[position : position + 1] == "^"
     position += negated
-    if pattern[position : position + 1] == "]":
+    if pattern[position : position + 1] == "]" and classes is not ECMA:
         raise RegexError(
             "']' first in a class ends it in ECMAScript but not in Python; write \\] for a "
             "bracket, [\\s\\S] for any character",
@@ -117,9 +141,9 @@ def read_class(pattern: str, at: int) -> tuple[Ranges, bool, int]:
     while position < len(pattern):
         if pattern[position] == "]":
             return union(parts), negated, position + 1
-        first, after = _read_member(pattern, position)
+        first, after = _read_member(pattern, position, classes)
         if pattern[after : after + 1] == "-" and pattern[after + 1 : after + 2] not in ("]", ""):
-            last, end = _read_member(pattern, after + 1)
+            last, end = _read_member(pattern, after + 1, classes)
             if not (isinstance(first, int) and isinstance(last, int)):
                 raise RegexError(
                     f"bad range {pattern[position:end]}: both ends must be single characters; "
@@ -141,11 +165,11 @@ def read_class(pattern: str, at: int) -> tuple[Ranges, bool, int]:
     raise RegexError("unclosed '['; add the ']', or write \\[ for a bracket", pattern, at)
 
 
-def _read_member(pattern: str, at: int) -> tuple[int | Ranges, int]:
+def _read_member(pattern: str, at: int, classes: Classes) -> tuple[int | Ranges, int]:
     if pattern.startswith("\\b", at):
         return 0x08, at + 2
     if pattern[at] == "\\":
-        return read_escape(pattern, at)
+        return read_escape(pattern, at, classes)
     return read_literal(pattern, at), at + 1
 
 

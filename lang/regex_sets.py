@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cache
 from typing import TypeAlias
@@ -44,6 +44,21 @@ def complement(ranges: Ranges) -> Ranges:
     return union(gaps)
 
 
+def intersection(a: Ranges, b: Ranges) -> Ranges:
+    """The code points in both."""
+    found: list[tuple[int, int]] = []
+    i = j = 0
+    while i < len(a) and j < len(b):
+        low, high = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        if low <= high:
+            found.append((low, high))
+        if a[i][1] < b[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(found)
+
+
 def characters(text: str) -> Ranges:
     """The set of the characters of `text`."""
     return union((ord(char), ord(char)) for char in text)
@@ -54,18 +69,22 @@ DIGIT = union([(0x30, 0x39)])
 WORD = union([(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)])
 SPACE = characters(" \t\n\r\f\v")
 NOT_NEWLINE = complement(characters("\n"))
+ECMA_SPACE = characters(
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+NOT_ECMA_NEWLINE = complement(characters("\n\r\u2028\u2029"))
 
 
 def fold_case(ranges: Ranges) -> Ranges:
     """`ranges` with both cases of every letter in it that pairs one to one with its other case."""
-    added = [
-        (other, other)
-        for low, high in ranges
-        for first, second in _case_pairs()
-        for code, other in ((first, second), (second, first))
-        if low <= code <= high
-    ]
-    return union([*ranges, *added])
+    cases = _other_case()
+    if sum(high - low for low, high in ranges) < len(cases):
+        inside = (code for low, high in ranges for code in range(low, high + 1) if code in cases)
+    else:
+        lows = [low for low, _ in ranges]
+        inside = (c for c in cases if c >= lows[0] and c <= ranges[bisect_right(lows, c) - 1][1])
+    return union([*ranges, *((cases[code], cases[code]) for code in inside)])
 
 
 _CASED_END = 0x20000
@@ -73,36 +92,16 @@ _CASED_END = 0x20000
 
 
 @cache
-def _case_pairs() -> tuple[tuple[int, int], ...]:
-    """Lower and upper case of every letter for which `swapcase` there and back is the letter.
+def _other_case() -> dict[int, int]:
+    """Every letter for which `swapcase` there and back is the letter, with its other case.
 
     So `(?i)k` does not match the Kelvin sign, nor `(?i)s` the long s: nobody means a model to
     write those.
     """
-    pairs = []
+    cases: dict[int, int] = {}
     for code in range(_CASED_END):
         char = chr(code)
         upper = char.upper()
         if upper != char and len(upper) == 1 and upper.swapcase() == char:
-            pairs.append((code, ord(upper)))
-    return tuple(pairs)
-
-
-def category(name: str) -> Ranges | None:
-    """The code points of a general category (`Lu`, or all of `L`); None for an unknown name."""
-    found = [
-        pair for key, ranges in _categories().items() if key.startswith(name) for pair in ranges
-    ]
-    return union(found) or None
-
-
-@cache
-def _categories() -> dict[str, list[tuple[int, int]]]:
-    table: dict[str, list[tuple[int, int]]] = {}
-    for code in range(MAX_CODE_POINT + 1):
-        runs = table.setdefault(unicodedata.category(chr(code)), [])
-        if runs and runs[-1][1] == code - 1:
-            runs[-1] = (runs[-1][0], code)
-        else:
-            runs.append((code, code))
-    return table
+            cases[code], cases[ord(upper)] = ord(upper), code
+    return cases

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from types import UnionType
 from typing import (
     Any,
+    Literal,
     NoReturn,
     NotRequired,
     Required,
@@ -28,14 +31,12 @@ from typing import (
     is_typeddict,
 )
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, create_model
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic import BaseModel, Field, PydanticUserError, TypeAdapter, create_model
 from typing_extensions import TypedDict as ModernTypedDict
 
 from .errors import SchemaError
-
-_INTEGER_KEY = "^(0|-?[1-9][0-9]{0,18})$"
+from .tools import ToolCall, checked_tools
+from .type_schemas import OutputSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,7 @@ def _name(annotation: object) -> str:
 
 
 def _adapted(annotation: Any, name: str) -> OutputType:
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        schema = adapter.json_schema(by_alias=True, schema_generator=_Generated, mode="validation")
-    except (PydanticUserError, NameError, TypeError) as error:
-        raise SchemaError(f"{name} cannot be an output type: {error}", "$") from error
+    adapter, schema = _adapter(annotation, name)
 
     def parse(text: str) -> object:
         return adapter.validate_json(text)
@@ -126,94 +123,92 @@ def _adapted(annotation: Any, name: str) -> OutputType:
     return OutputType(schema, parse)
 
 
-def _arguments(function: Callable[..., object]) -> OutputType:
-    """Keyword arguments of `function`: a dict with every declared default filled in."""
-    name = _name(function)
+def _adapter(annotation: Any, name: str) -> tuple[TypeAdapter[Any], dict[str, Any]]:
     try:
-        signature = inspect.signature(function, eval_str=True)
-    except (NameError, TypeError, ValueError) as error:
-        raise SchemaError(f"{name} has no readable signature: {error}", "$") from error
-    fields: dict[str, Any] = {}
-    for parameter in signature.parameters.values():
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        return adapter, adapter.json_schema(schema_generator=OutputSchema, mode="validation")
+    except (PydanticUserError, NameError, TypeError) as error:
+        raise SchemaError(f"{name} cannot be an output type: {error}", "$") from error
+
+
+class Arguments:
+    """The keyword arguments of a function, as a pydantic model.
+
+    Raises SchemaError for a parameter that has no type, or that cannot be given by name.
+    """
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.name = _name(function)
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except (NameError, TypeError, ValueError) as error:
+            raise SchemaError(f"{self.name} has no readable signature: {error}", "$") from error
+        self._fields: dict[str, str] = {}
+        fields: dict[str, Any] = {}
+        for number, parameter in enumerate(signature.parameters.values()):
+            annotation = self._annotation(parameter)
+            default = ... if parameter.default is parameter.empty else parameter.default
+            # a parameter may have a name that a model's field cannot, such as `schema` or `_x`
+            field = f"parameter_{number}"
+            self._fields[parameter.name] = field
+            fields[field] = (annotation, Field(default, alias=parameter.name))
+        title = self.name.replace("<", "").replace(">", "")
+        try:
+            self.model: type[BaseModel] = create_model(title, **fields)
+        except (PydanticUserError, NameError, TypeError) as error:
+            raise SchemaError(f"{self.name} cannot be called by a model: {error}", "$") from error
+
+    def _annotation(self, parameter: inspect.Parameter) -> object:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise SchemaError(
-                f"{name}: the parameter {parameter} cannot be given by name", f"$.{parameter.name}"
+                f"{self.name}: the parameter {parameter} cannot be given by name",
+                f"$.{parameter.name}",
             )
         if parameter.annotation is parameter.empty:
             raise SchemaError(
-                f"{name}: the parameter {parameter.name} has no type annotation",
+                f"{self.name}: the parameter {parameter.name} has no type annotation",
                 f"$.{parameter.name}",
             )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (parameter.annotation, default)
-    model = create_model(
-        name.replace("<", "").replace(">", ""),
-        __config__=ConfigDict(arbitrary_types_allowed=False, protected_namespaces=()),
-        **fields,
-    )
-    adapted = _adapted(model, name)
+        return _with_modern_typed_dicts(parameter.annotation)
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments, as one object."""
+        return _adapter(self.model, self.name)[1]
+
+    def values(self, arguments: BaseModel) -> dict[str, object]:
+        """The arguments by parameter, with every declared default filled in."""
+        return {name: getattr(arguments, field) for name, field in self._fields.items()}
+
+
+def _arguments(function: Callable[..., object]) -> OutputType:
+    arguments = Arguments(function)
 
     def parse(text: str) -> object:
-        values = model.model_validate_json(text)
-        return {field: getattr(values, field) for field in fields}
+        return arguments.values(arguments.model.model_validate_json(text))
 
-    return OutputType(adapted.schema, parse)
+    return OutputType(arguments.schema(), parse)
 
 
-class _Generated(GenerateJsonSchema):
-    """pydantic's schemas, narrowed to the texts worth generating.
+def _call_fields(name: str, arguments: Arguments) -> dict[str, Any]:
+    return {"name": (Literal[name], ...), "arguments": (arguments.model, ...)}
 
-    Objects are closed unless their class asks for extra keys, and keys of a dict are spelled as
-    its key type is. A set may be written with an item repeated, as pydantic reads it. A Decimal is
-    a number, not any string as well; its digits are counted by pydantic when it is read.
+
+def tool_type(tools: Sequence[Callable[..., Any]]) -> OutputType:
+    """The calls of `tools`, whose texts are `{"name": ..., "arguments": {...}}`, as ToolCalls.
+
+    Raises ParameterError for what is no list of functions with different names, SchemaError for a
+    parameter without a type that JSON can hold.
     """
+    functions = checked_tools(tools)
+    arguments = {name: Arguments(function) for name, function in functions.items()}
+    calls: list[Any] = [
+        create_model(f"{name}_call", **_call_fields(name, of)) for name, of in arguments.items()
+    ]
+    adapter, schema = _adapter(reduce(or_, calls), "tools")
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        return _closed(super().model_schema(schema))
+    def parse(text: str) -> object:
+        call = adapter.validate_json(text)
+        values = arguments[call.name].values(call.arguments)
+        return ToolCall(call.name, values, functions[call.name])
 
-    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        return _closed(super().dataclass_schema(schema))
-
-    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
-        return _closed(super().typed_dict_schema(schema))
-
-    def set_schema(self, schema: core_schema.SetSchema) -> JsonSchemaValue:
-        return _repeatable(super().set_schema(schema))
-
-    def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> JsonSchemaValue:
-        return _repeatable(super().frozenset_schema(schema))
-
-    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        json_schema = super().dict_schema(schema)
-        if "patternProperties" in json_schema:
-            json_schema["additionalProperties"] = False
-        elif "propertyNames" not in json_schema and "keys_schema" in schema:
-            key = self.generate_inner(schema["keys_schema"])
-            if key.get("type") == "integer":
-                json_schema["propertyNames"] = {"pattern": _INTEGER_KEY}
-            elif "format" in key:
-                json_schema["propertyNames"] = key
-        return json_schema
-
-    def url_schema(self, schema: core_schema.UrlSchema) -> JsonSchemaValue:
-        json_schema = super().url_schema(schema)
-        if set(schema.get("allowed_schemes", ())) == {"http", "https"}:
-            json_schema["format"] = "http-url"
-        return json_schema
-
-    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        json_schema = super().decimal_schema(schema)
-        options = json_schema.get("anyOf", [])
-        return next((o for o in options if o.get("type") == "number"), json_schema)
-
-
-def _closed(json_schema: JsonSchemaValue) -> JsonSchemaValue:
-    if json_schema.get("type") == "object":
-        json_schema.setdefault("additionalProperties", False)
-    return json_schema
-
-
-def _repeatable(json_schema: JsonSchemaValue) -> JsonSchemaValue:
-    if json_schema.get("minItems", 0) <= 1:
-        json_schema.pop("uniqueItems", None)
-    return json_schema
+    return OutputType(schema, parse)

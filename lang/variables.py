@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from .base import ChoiceScore, FinishReason, GenResult, Result, TokenLogprob, Usage
+from .confidence import Confidence
 from .errors import OutputError
 
 if TYPE_CHECKING:
     from .constraint import Constraint
+    from .json_schema import Note
+    from .substring import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +24,12 @@ class GenMeta:
         text: the raw text, also where it is no value of its constraint.
         finish_reason: why it ended; a `select` ends with "constraint".
         usage: token counts of the request.
-        stop_matched: the stop string or token id that ended it.
+        stop_matched: the stop text (also what `stop_regex` matched) or token id that ended it.
         logprobs: per token, if `gen(logprobs=...)` asked.
         scores: per choice, for a `select`.
+        confidence: how sure the model was, for a `select` and if `gen(confidence=True)` asked.
+        notes: what a JSON Schema says and the grammar did not enforce.
+        place: where in the text that `substring_of` gave the quote stands.
     """
 
     text: str
@@ -32,10 +38,14 @@ class GenMeta:
     stop_matched: str | int | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
     scores: tuple[ChoiceScore, ...] | None = None
+    confidence: Confidence | None = None
+    notes: tuple[Note, ...] = ()
+    place: Place | None = None
 
     @classmethod
-    def of(cls, result: Result) -> GenMeta:
-        """The facts of a result."""
+    def of(cls, result: Result, constraint: Constraint | None = None) -> GenMeta:
+        """The facts of a result, of which `constraint` knows some."""
+        sure = None if result.decisions is None else Confidence(result.text, result.decisions)
         if isinstance(result, GenResult):
             return cls(
                 result.text,
@@ -43,8 +53,17 @@ class GenMeta:
                 result.usage,
                 result.stop_matched,
                 result.logprobs,
+                confidence=sure,
+                notes=() if constraint is None else constraint.grammar.notes,
+                place=_place(result.text, constraint),
             )
-        return cls(result.text, "constraint", result.usage, scores=result.scores)
+        return cls(result.text, "constraint", result.usage, scores=result.scores, confidence=sure)
+
+
+def _place(text: str, constraint: Constraint | None) -> Place | None:
+    if constraint is None or constraint.quoted is None:
+        return None
+    return constraint.quoted.place(text)
 
 
 class Variable(Protocol):
@@ -82,7 +101,7 @@ class Output:
         self, name: str, results: Iterable[Result], constraint: Constraint | None, is_list: bool
     ) -> None:
         self._name = name
-        self._metas = tuple(GenMeta.of(result) for result in results)
+        self._metas = tuple(GenMeta.of(result, constraint) for result in results)
         self._constraint = constraint
         self._is_list = is_list
         self._parsed: list[object] | None = None
@@ -103,7 +122,7 @@ class Output:
             advice = (
                 "it was cut by max_tokens, raise that"
                 if meta.finish_reason == "length"
-                else f"the stop string {meta.stop_matched!r} cut it, choose another"
+                else f"the stop text {meta.stop_matched!r} cut it, choose another"
             )
             raise self._error(meta, f"does not satisfy its constraint: {advice}")
         try:

@@ -61,11 +61,15 @@ examples:
 COMPILE = """\
 Print the GBNF grammar that a constraint compiles to. No model is loaded.
 
+JSON is laid out as a gen writes it: one text per value, as by json.dumps, unless an option says
+otherwise. What a schema says and the grammar does not enforce is listed on standard error.
+
 examples:
   treegram compile --schema person.schema.json
   treegram compile --regex '[0-9]{4}-[0-9]{2}-[0-9]{2}'
   treegram compile --choices positive negative neutral
-  treegram compile --type models.py:Person
+  treegram compile --type models.py:Person --whitespace compact
+  treegram compile --grammar arithmetic.lark
 """
 
 SERVE = """\
@@ -195,6 +199,21 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--choices", nargs="+", metavar="TEXT", help="exactly one of these texts")
     what.add_argument(
         "--type", metavar="FILE:NAME", help="a pydantic model, dataclass, Enum or other type"
+    )
+    what.add_argument("--grammar", metavar="FILE", help="a GBNF or Lark grammar, - for input")
+    parser.add_argument(
+        "--key-order", choices=("schema", "free"), help="order of keys (default: schema)"
+    )
+    parser.add_argument(
+        "--whitespace",
+        choices=("single", "compact", "indented", "flexible"),
+        help="white space in JSON (default: single, as json.dumps writes it)",
+    )
+    parser.add_argument("--indent", type=int, metavar="N", help="spaces per level (default: 2)")
+    parser.add_argument(
+        "--lenient",
+        action="store_true",
+        help="leave out keywords that have no exact grammar, and list them",
     )
 
 

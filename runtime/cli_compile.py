@@ -1,4 +1,4 @@
-"""`treegram compile`: a constraint as GBNF. Loads no model."""
+"""`treegram compile`: a constraint as GBNF, laid out as a `gen` writes it. Loads no model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..lang.constraint import constraint_from
+from ..lang.constraint import grammar_from_text
 from ..lang.grammar import Grammar
+from ..lang.json_layout import Layout
 from .failures import UsageError, usage_errors
 from .loading import load_module, split_reference
 
@@ -17,7 +18,10 @@ from .loading import load_module, split_reference
 def compile_constraint(args: argparse.Namespace) -> int:
     """Runs the command; 0 or an exception."""
     with usage_errors():
-        print(_grammar(args).to_gbnf().rstrip("\n"))
+        grammar = _grammar(args)
+        for note in grammar.notes:
+            print(f"note: {note.path}: {note.keyword}: {note.reason}", file=sys.stderr)
+        print(grammar.to_gbnf().rstrip("\n"))
     return 0
 
 
@@ -26,26 +30,34 @@ def _grammar(args: argparse.Namespace) -> Grammar:
         return Grammar.from_regex(args.regex)
     if args.choices is not None:
         return Grammar.from_choices(args.choices)
-    if args.type is not None:
-        return _of_type(args.type)
-    return Grammar.from_schema(_schema(args.schema))
+    if args.grammar is not None:
+        return grammar_from_text(_text("--grammar", args.grammar))
+    schema = _type(args.type) if args.type is not None else _schema(args.schema)
+    return Grammar.from_schema(schema, _layout(args), lenient=args.lenient)
 
 
-def _of_type(reference: str) -> Grammar:
+def _layout(args: argparse.Namespace) -> Layout:
+    names = ("key_order", "whitespace", "indent")
+    return Layout(**{n: v for n in names if (v := getattr(args, n)) is not None})
+
+
+def _type(reference: str) -> object:
     file, name = split_reference(reference)
     module = load_module(file)
     if not hasattr(module, name):
         raise UsageError(f"{file} has no {name!r}")
-    constraint = constraint_from(schema=getattr(module, name))
-    assert constraint is not None
-    return constraint.grammar
+    return getattr(module, name)
+
+
+def _text(option: str, file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{option}: cannot read {file!r}: {exc}") from exc
 
 
 def _schema(file: str) -> Any:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"--schema: cannot read {file!r}: {exc}") from exc
+    text = _text("--schema", file)
     try:
         return json.loads(text)
     except json.JSONDecodeError as exc:

@@ -18,7 +18,9 @@ from ..lang.base import (
     TokenLogprob,
     Usage,
 )
+from ..lang.confidence import Decision
 from .base import Logits, Matcher, Vocabulary
+from .decision import odds
 from .sampler import Draw, Sampler
 from .text import TextStream
 
@@ -48,14 +50,16 @@ class Generation:
         self._vocabulary = vocabulary
         self._matcher = matcher
         self._sampler = Sampler(request.params, prompt)
-        self._stream = TextStream(request.stop)
+        self._stream = TextStream(request.stop, request.stop_regex)
         self._prefix = prefix
         self._skip_bytes = len(prefix.encode())
         self._on_text = on_text
         self._logprobs: list[TokenLogprob] | None = None
         if request.params.logprobs is not None:
             self._logprobs = []
+        self._decisions: list[Decision] | None = [] if request.confidence else None
         self.tokens: list[int] = []
+        self._spelled = 0  # bytes, the healed prefix included
         self._counted = 0
         self.finish_reason: FinishReason | None = None
         self.stop_token: int | None = None
@@ -72,8 +76,11 @@ class Generation:
 
         Empty when the generation ended on an end token. Sets `finish_reason` when it ended.
         """
-        draw = self._sampler.draw(logits, self._matcher, self._banned())
+        banned = self._banned()
+        draw = self._sampler.draw(logits, self._matcher, banned)
         token = draw.token
+        if self._decisions is not None:
+            self._decisions.append(self._decision(logits, banned, token))
         if self._ends(token):
             self.stop_token = token
             self._finish("stop")
@@ -82,6 +89,13 @@ class Generation:
             self._matcher.advance(token)
         new = self._append([token], draw)
         return new if self.finish_reason is not None else new + self._forced()
+
+    def _decision(self, logits: Logits, banned: Sequence[int], token: int) -> Decision:
+        mask = None if self._matcher is None else self._matcher.mask()
+        probability, runner_up = odds(logits, mask, banned, token)
+        start = self._spelled - len(self._prefix.encode())
+        size = len(self._vocabulary.pieces[token])
+        return Decision(start, start + size, probability, runner_up)
 
     def _ends(self, token: int) -> bool:
         """Whether a drawn token ends the text; a stop token only where the constraint accepts."""
@@ -100,13 +114,14 @@ class Generation:
         return new
 
     def _append(self, tokens: Sequence[int], draw: Draw | None = None) -> list[int]:
-        """Takes tokens until a stop string or max_tokens ends it; returns those taken."""
+        """Takes tokens until a stop text or max_tokens ends it; returns those taken."""
         new: list[int] = []
         for token in tokens:
             piece = self._vocabulary.pieces[token]
             is_healed = self._skip_bytes > 0 and len(piece) <= self._skip_bytes
             new.append(token)
             self.tokens.append(token)
+            self._spelled += len(piece)
             if not is_healed:
                 self._count(token, piece, draw)
             self._push(piece)
@@ -159,6 +174,7 @@ class Generation:
         """The finished generation."""
         text = self._stream.text
         logprobs = None if self._logprobs is None else tuple(self._logprobs)
+        decisions = None if self._decisions is None else tuple(self._decisions)
         return GenResult(
             text=text,
             spans=self._spans(text),
@@ -166,6 +182,7 @@ class Generation:
             usage=Usage(prompt_tokens, cached_tokens, self._counted),
             stop_matched=self._stream.stop_matched or self.stop_token,
             logprobs=logprobs,
+            decisions=decisions,
         )
 
     def _spans(self, text: str) -> tuple[Span, ...]:

@@ -8,12 +8,12 @@ and llama-cpp-python version in the user's cache folder, so that it is checked o
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from ..lang.cache_folder import cache_folder
 from ..lang.errors import ModelError
 
 MAGIC = b"GGUF"
@@ -66,11 +66,6 @@ def check_gguf(path: Path) -> None:
         stamp.touch()
     except OSError:
         pass  # an unwritable cache folder only means that the file is checked again next time
-
-
-def cache_folder() -> Path:
-    """treegram's folder in the user's cache (`$XDG_CACHE_HOME`, else `~/.cache`)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "treegram"
 
 
 def _stamp(path: Path) -> Path:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..lang.automaton import Automaton, Configuration
+from ..lang.automaton import Automaton
+from ..lang.configuration import Configuration
 from ..lang.network import any_bytes
 from ..lang.utf8 import complete_length
 from .base import BoolMask, Vocabulary

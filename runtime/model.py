@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from ..lang.base import (
 )
 from ..lang.choices import checked_choices
 from ..lang.errors import EngineError, ModelError, ParameterError
+from ..lang.shared_cache import SharedCache
 from .base import Matcher, MatcherFactory
 from .engine import Engine
 from .generation import Generation
@@ -36,7 +36,7 @@ from .llama_grammar import LlamaGrammarFactory
 from .matcher import GrammarMatcherFactory
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
-from .select import Scoring, TokenTrie, rank
+from .select import Scoring, TokenTrie, decision, rank
 from .spelling import Speller
 from .stats import EngineStats
 from .template import ChatTemplate
@@ -109,8 +109,7 @@ class Model:
         self._trie = VocabularyTrie(vocabulary)
         self._speller = Speller(self._llama, self._trie)
         self._healing = GrammarMatcherFactory(None, vocabulary, self._speller, self._trie)
-        self._constraints: OrderedDict[tuple[str, str], MatcherFactory] = OrderedDict()
-        self._lock = threading.Lock()
+        self._constraints = SharedCache[tuple[str, str], MatcherFactory](CONSTRAINTS_KEPT)
         source = self._llama.chat_template
         self._template = (
             ChatTemplate(
@@ -234,7 +233,8 @@ class Model:
             span = Generated(choice, tuple(encoded[index]), prompt.prefix)
             if on_text is not None:
                 on_text(choice)
-            return SelectResult(choice, (span,), index, scores, usage)
+            decisions = (decision(request, trie, index),)
+            return SelectResult(choice, (span,), index, scores, usage, decisions)
 
         def done(error: BaseException | None) -> None:
             if error is not None:
@@ -260,14 +260,7 @@ class Model:
                 return None
             return self._healing.start(prefix.encode(), request.canonical)
         key = (request.engine, request.grammar.key)
-        with self._lock:
-            factory = self._constraints.get(key)
-            if factory is None:
-                factory = self._factory(request)
-                self._constraints[key] = factory
-                if len(self._constraints) > CONSTRAINTS_KEPT:
-                    self._constraints.popitem(last=False)
-            self._constraints.move_to_end(key)
+        factory = self._constraints.get(key, partial(self._factory, request))
         return factory.start(prefix.encode(), request.canonical)
 
     def _factory(self, request: GenRequest) -> MatcherFactory:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..lang.automaton import Automaton, Configuration
+from ..lang.automaton import Automaton
+from ..lang.configuration import Configuration
 
 DEAD = 0
 """The number that stands for no configuration; its row leads only to itself."""
@@ -19,7 +20,7 @@ class RowTable:
     """
 
     def __init__(self, automaton: Automaton) -> None:
-        self._automaton = automaton
+        self.automaton = automaton
         self.clear()
 
     def clear(self) -> None:
@@ -42,6 +43,11 @@ class RowTable:
             number = self._numbers[configuration] = len(self._configurations)
             self._configurations.append(configuration)
         return number
+
+    def accepting(self) -> NDArray[np.bool_]:
+        """Per number, whether its configuration accepts."""
+        flags = [c is not None and c.accepting for c in self._configurations]
+        return np.array(flags, dtype=bool)
 
     def ensure(self, numbers: NDArray[np.int32]) -> None:
         """Computes the missing rows of `numbers`."""
@@ -67,7 +73,7 @@ class RowTable:
     def _fill(self, number: int) -> None:
         configuration = self._configurations[number]
         assert configuration is not None, "the row of DEAD is always known"
-        classes, targets = self._automaton.successors(configuration)
+        classes, targets = self.automaton.successors(configuration)
         targets_by_class = np.array([self.number(t) for t in targets], dtype=np.int32)
         if len(self._known) < len(self._configurations):
             self._grow()

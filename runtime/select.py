@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..lang.base import ChoiceScore, SelectRequest
+from ..lang.confidence import Decision
 from ..lang.errors import TreegramError
 from ..radix_cache.tree import as_token_array, common_prefix
 from .base import Logits
@@ -85,6 +86,32 @@ class TokenTrie:
             found.append(node.logprobs[token])
             node = node.children[token]
         return tuple(found)
+
+    def probabilities(self) -> list[float]:
+        """The chance of each choice when drawing inside the trie; they sum to 1.
+
+        At each node the model's probabilities of what goes on there, and of ending where a choice
+        ends, are made to sum to 1.
+        """
+        ending = set(self._choices)
+        found: dict[tuple[int, ...], float] = {}
+        work: list[tuple[_TrieNode, tuple[int, ...], float]] = [(self._root, (), 1.0)]
+        while work:
+            node, tokens, reached = work.pop()
+            if not node.children:
+                found[tokens] = reached
+                continue
+            logprobs = list(node.logprobs.values())
+            if tokens in ending:
+                logprobs.append(node.end_logprob)
+            shares = softmax(np.array(logprobs)).tolist()
+            if tokens in ending:
+                found[tokens] = reached * shares.pop()
+            work.extend(
+                (node.children[token], (*tokens, token), reached * share)
+                for token, share in zip(node.logprobs, shares, strict=True)
+            )
+        return [found[choice] for choice in self._choices]
 
     def greedy(self) -> int:
         """The choice that greedy decoding inside the trie ends on."""
@@ -164,6 +191,17 @@ class Scoring:
             self.cancel()
         if self._left == 0:
             self._on_done(self._error)
+
+
+def decision(request: SelectRequest, trie: TokenTrie, winner: int) -> Decision:
+    """How likely the winner was among the choices, each as a whole, and the best other one.
+
+    By `TokenTrie.probabilities`, whatever the method; so another choice may be the likelier one.
+    """
+    chances = trie.probabilities()
+    others = chances[:winner] + chances[winner + 1 :]
+    size = len(request.choices[winner].encode())
+    return Decision(0, size, chances[winner], max(others, default=0.0))
 
 
 def rank(

@@ -83,6 +83,7 @@ PROGRAMS = {
     "judge.py:judge": 'answers=["Go away.", "A new password is in your mail."]',
     "retrieval.py:answer": "question=What is a lambda expression?",
     "agent.py:answer": "question=What do 2 saws cost?",
+    "cite.py:answer": "question=Who wrote the letter?",
 }
 
 
@@ -231,6 +232,23 @@ def test_retrieval_without_fts5_says_so(
     captured = capsys.readouterr()
     assert "no full-text search" in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_cite(
+    example: Callable[[str], ModuleType], recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = example("cite")
+    assert module.main() == 0
+    printed = capsys.readouterr().out
+    texts = recorder.constrained_texts()
+    assert len(texts) == len(module.QUESTIONS)
+    for text in texts:
+        _, quote, rest = text.split('"')
+        assert quote in module.LETTER
+        assert f"[{quote}]" in printed
+        assert rest == ""
 
 
 @pytest.mark.model

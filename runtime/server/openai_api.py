@@ -176,6 +176,7 @@ def _requests(
             max_tokens=_max_tokens(body),
             min_tokens=body.min_tokens or 0,
             stop=tuple(body.stop or ()),
+            stop_regex=body.stop_regex,
             stop_token_ids=tuple(body.stop_token_ids or ()),
             ignore_eos=body.ignore_eos or False,
             namespace=body.cache_salt or "",

@@ -1,7 +1,7 @@
 """The ways clients spell a constraint, reduced to one grammar.
 
 OpenAI: `response_format`. vLLM: `structured_outputs`. SGLang: `regex`, `ebnf`, `json_schema`.
-llama-server: `grammar` (GBNF), `json_schema`.
+llama-server: `grammar` (GBNF), `json_schema`. JSON is laid out as a `gen` writes it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from ...lang.errors import TreegramError
 from ...lang.grammar import Grammar
+from ...lang.json_layout import Layout
 from .errors import ApiError
 from .openai_requests import GenerationFields, JsonObjectFormat, JsonSchemaResponse
 
@@ -46,10 +47,13 @@ def grammar_of(body: GenerationFields) -> Grammar | None:
 def _given(body: GenerationFields) -> Iterator[tuple[str, Compile]]:
     match body.response_format:
         case JsonObjectFormat():
-            yield "response_format", lambda: Grammar.from_schema({"type": "object"})
+            yield "response_format", lambda: Grammar.from_schema({"type": "object"}, Layout())
         case JsonSchemaResponse(json_schema=format_):
             schema = {} if format_.schema_ is None else format_.schema_
-            yield "response_format.json_schema.schema", lambda: Grammar.from_schema(schema)
+            yield (
+                "response_format.json_schema.schema",
+                lambda: Grammar.from_schema(schema, Layout()),
+            )
     yield from _structured(body)
     if (regex := body.regex) is not None:
         yield "regex", lambda: Grammar.from_regex(regex)
@@ -92,4 +96,4 @@ def _from_schema(name: str, given: dict[str, Any] | bool | str) -> Grammar:
             raise ApiError(
                 400, f"{name}: the schema is not JSON: {exc}", param=name, code="invalid_constraint"
             ) from exc
-    return Grammar.from_schema(schema)
+    return Grammar.from_schema(schema, Layout())

@@ -116,6 +116,7 @@ class GenerationFields(Strict):
     model: str | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stop: Stops | None = None
+    stop_regex: PlainText | None = None
     stop_token_ids: list[int] | None = None
     seed: Seed | None = None
     temperature: Annotated[float, Field(ge=0)] | None = None

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Any, Protocol
 
+import jsonschema
 import pytest
+from jsonschema.validators import validator_for
+
+from treegram.lang.grammar import Grammar
+from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema import compile_schema
+from treegram.lang.random_text import random_text
 
 LIMIT_S = 20
 
@@ -23,3 +33,44 @@ def no_hang() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+class SchemaCheck(Protocol):
+    """See `check_schema`."""
+
+    def __call__(self, schema: Any, good: Sequence[Any], bad: Sequence[Any]) -> None: ...
+
+
+@pytest.fixture
+def check_schema() -> SchemaCheck:
+    """Checks a schema by instances that `jsonschema` finds valid and invalid.
+
+    The layout that accepts everything must tell them apart however they are spelled, and random
+    texts of it and of the layout for writing must be valid.
+    """
+
+    def check(schema: Any, good: Sequence[Any], bad: Sequence[Any]) -> None:
+        known = jsonschema.Draft202012Validator
+        kind = validator_for(schema, default=known)
+        validator = kind(schema, format_checker=kind.FORMAT_CHECKER)
+        grammars = [
+            Grammar(compile_schema(schema, layout).rules)
+            for layout in (Layout.accepting(), Layout())
+        ]
+        for instance, is_valid in [*((i, True) for i in good), *((i, False) for i in bad)]:
+            assert validator.is_valid(instance) == is_valid, f"the case is wrong: {instance!r}"
+            for text in (
+                json.dumps(instance),
+                json.dumps(instance, ensure_ascii=False, indent=3, sort_keys=True),
+                json.dumps(instance, separators=(",", ":")),
+            ):
+                assert grammars[0].accepts(text) == is_valid, text
+            if not is_valid:
+                assert not grammars[1].accepts(json.dumps(instance, ensure_ascii=False)), instance
+        rng = random.Random(0)
+        for grammar in grammars:
+            for _ in range(8):
+                text = random_text(grammar.rules, rng, max_depth=6)
+                assert validator.is_valid(json.loads(text)), text
+
+    return check

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treegram.lang import automaton as automaton_module
-from treegram.lang.automaton import Automaton, Configuration
+from treegram.lang.automaton import Automaton
+from treegram.lang.configuration import Configuration
 from treegram.lang.errors import GrammarError
 from treegram.lang.ir import (
     EMPTY,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treegram.lang.choices import choices_to_rules
+from treegram.lang.automaton import Automaton
+from treegram.lang.choices import MAX_CHOICES, choices_to_rules
 from treegram.lang.errors import ParameterError
 from treegram.lang.grammar import Grammar
 from treegram.lang.ir import Alt, Literal, Repeat, Seq
+from treegram.lang.ir_check import check
 from treegram.lang.reference import matches, matches_prefix
 
 WORDS = st.text("abé", min_size=1, max_size=5)
@@ -53,9 +57,35 @@ def test_many_choices_compile_fast_and_deep_trees_are_split() -> None:
     assert not chain.accepts("a" * 1_500)
 
 
+@pytest.mark.slow
+def test_long_lists_keep_their_words_and_nothing_else() -> None:
+    every = ["".join(word) for n in range(1, 8) for word in itertools.product("abé", repeat=n)]
+    chosen = random.Random(1).sample(every, 2_000)
+    rules = choices_to_rules(chosen)
+    inside = set(chosen)
+    for word in every[::40]:
+        assert matches(rules, word) == (word in inside), word
+    for word in chosen[:40]:
+        assert matches(rules, word)
+        assert matches_prefix(rules, word[:-1])
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_choices_are_run_as_they_are() -> None:
+    many = [f"{number:x} of {number % 7}, né {number // 3}" for number in range(100_000)]
+    rules = choices_to_rules(many)
+    check(rules)
+    automaton = Automaton(rules)
+    for choice in many[::997]:
+        assert automaton.accepts(choice.encode())
+        assert automaton.accepts_prefix(choice[:-1].encode())
+        assert not automaton.accepts(f"{choice}x".encode())
+
+
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
+        (list(map(str, range(MAX_CHOICES + 1))), "200,001 strings; at most 200,000"),
         ([], "the list is empty"),
         ((), "the list is empty"),
         ("yes", "expected a list of strings, got str"),

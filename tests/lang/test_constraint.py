@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -17,6 +18,8 @@ from treegram.lang.errors import (
     SchemaError,
 )
 from treegram.lang.grammar import Grammar
+from treegram.lang.json_layout import Layout
+from treegram.lang.tags import Tag
 
 
 class Person(BaseModel):
@@ -39,6 +42,8 @@ def made(**options: Any) -> Constraint:
         ({"grammar": Grammar.from_regex("z+")}, "zz", "zz"),
         ({"schema": Person}, '{"name": "Ada", "age": 36}', Person(name="Ada", age=36)),
         ({"schema": {"type": "array"}}, "[1, null]", [1, None]),
+        ({"grammar": 'start: "x" DIGIT\nDIGIT: /[0-9]/'}, "x7", "x7"),
+        ({"substring_of": "to be or not"}, "be or", "be or"),
         ({"dtype": int}, "-40", -40),
         ({"dtype": float}, "-0.25", -0.25),
         ({"dtype": bool}, "True", True),
@@ -104,11 +109,52 @@ def test_two_constraints_are_refused_by_name() -> None:
         ({"choices": ["a", "a"]}, ParameterError),
         ({"dtype": list}, ParameterError),
         ({"dtype": "number"}, ParameterError),
+        ({"grammar": "just text"}, GrammarError),
+        ({"grammar": "start: ("}, GrammarError),
+        ({"substring_of": ""}, ParameterError),
+        ({"tools": []}, ParameterError),
+        ({"tags": []}, ParameterError),
+        ({"schema": Person, "layout": "compact"}, ParameterError),
+        ({"schema": Person, "lenient": 1}, ParameterError),
+        ({"regex": "a", "layout": Layout()}, ParameterError),
+        ({"regex": "a", "lenient": True}, ParameterError),
     ],
 )
 def test_bad_constraints_raise_at_once(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         constraint_from(**options)
+
+
+def test_a_schema_is_written_as_json_dumps_does_unless_a_layout_says_otherwise() -> None:
+    value = {"name": "Zoë", "age": 3}
+    compact = Layout(whitespace="compact")
+    plain = made(schema=Person).grammar
+    assert plain.accepts(json.dumps(value, ensure_ascii=False))
+    assert not plain.accepts(json.dumps(value))
+    assert not plain.accepts(json.dumps({"age": 3, "name": "Zoë"}, ensure_ascii=False))
+    grammar = made(schema=Person, layout=compact).grammar
+    assert grammar.accepts(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    assert not grammar.accepts(json.dumps(value, ensure_ascii=False))
+
+
+def test_layout_and_lenient_reach_the_regions_of_tags() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"not": {"uniqueItems": True}}},
+        "additionalProperties": False,
+    }
+    tags = [Tag("<o>", "</o>", schema=schema)]
+    with pytest.raises(SchemaError):
+        made(tags=tags)
+    constraint = made(tags=tags, lenient=True, layout=Layout(whitespace="compact"))
+    assert [note.keyword for note in constraint.grammar.notes] == ["not"]
+    assert constraint.grammar.accepts('<o>{"a":1}</o>')
+    assert not constraint.grammar.accepts('<o>{"a": 1}</o>')
+
+
+def test_a_text_that_is_no_grammar_names_both_languages() -> None:
+    with pytest.raises(GrammarError, match=r"root ::= .*start: "):
+        constraint_from(grammar="yes | no")
 
 
 def test_equal_constraints_have_equal_grammars() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from pydantic import BaseModel
 
 from treegram.lang.errors import GrammarError, RegexError, SchemaError
 from treegram.lang.grammar import Grammar
 from treegram.lang.ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
 from treegram.lang.ir_check import MAX_DEPTH, MAX_NODES
+from treegram.lang.json_layout import Layout
 
 A = Literal("a")
 
@@ -136,3 +138,44 @@ def test_wrong_types_are_refused() -> None:
         Grammar.from_schema(circle)
     with pytest.raises(SchemaError, match="not a JSON value"):
         Grammar.from_schema({"const": {1, 2}})
+
+
+class Point(BaseModel):
+    x: int
+    label: str = ""
+
+
+def test_a_schema_is_every_text_of_its_values() -> None:
+    grammar = Grammar.from_schema(Point)
+    assert grammar == Grammar.from_schema(
+        Point.model_json_schema() | {"additionalProperties": False}
+    )
+    for text in ('{"x": 1}', ' {"label":"\\u00e9",\n"x": 1.0 }', '{"x":1,"label":"é"}'):
+        assert grammar.accepts(text)
+    one = Grammar.from_schema(Point, Layout())
+    assert one.accepts('{"x": 1, "label": "é"}')
+    for text in ('{"x":1}', '{"label": "", "x": 1}', '{"x": 1.0}', '{"x": 1, "label": "\\u00e9"}'):
+        assert not one.accepts(text)
+
+
+def test_notes_are_listed_and_are_no_part_of_the_identity() -> None:
+    grammar = Grammar.from_schema({"type": "string", "format": "plate"})
+    (note,) = grammar.notes
+    assert (note.path, note.keyword) == ("$", "format")
+    assert grammar == Grammar.from_schema({"type": "string"})
+    assert pickle.loads(pickle.dumps(grammar)).notes == grammar.notes
+    refused = {"type": "array", "not": {"uniqueItems": True}}
+    with pytest.raises(SchemaError):
+        Grammar.from_schema(refused)
+    (note,) = Grammar.from_schema(refused, lenient=True).notes
+    assert "uniqueItems" in note.reason
+
+
+def test_a_lark_grammar_starts_where_it_is_told() -> None:
+    text = 'start: "a" other\nother: "b"+'
+    assert Grammar.from_lark(text).accepts("abb")
+    assert Grammar.from_lark(text, "other").accepts("bb")
+    with pytest.raises(GrammarError, match="nothing"):
+        Grammar.from_lark(text, "nothing")
+    with pytest.raises(GrammarError):
+        Grammar.from_lark(3)  # type: ignore[arg-type]

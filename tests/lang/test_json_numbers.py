@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treegram.lang.ir import Node, Rules
-from treegram.lang.json_numbers import INTEGER, NUMBER, decimal_range, integer_range
+from treegram.lang.json_numbers import (
+    INTEGER,
+    NUMBER,
+    decimal_range,
+    inclusive,
+    integer_range,
+    mantissa_range,
+)
 from treegram.lang.reference import matches
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
@@ -69,35 +76,42 @@ decimals = st.decimals(-30, 30, places=2) | st.sampled_from(
 @given(
     st.none() | decimals,
     st.none() | decimals,
-    st.booleans(),
-    st.booleans(),
     st.lists(st.decimals(-40, 40, places=3), max_size=20),
 )
 def test_decimal_range_is_exactly_the_range(
-    low: Decimal | None,
-    high: Decimal | None,
-    strict_low: bool,
-    strict_high: bool,
-    numbers: list[Decimal],
+    low: Decimal | None, high: Decimal | None, numbers: list[Decimal]
 ) -> None:
-    node = decimal_range(low, high, exclusive_low=strict_low, exclusive_high=strict_high)
+    node = decimal_range(low, high)
     for number in [*numbers, *(edge for edge in (low, high) if edge is not None)]:
-        value = float(number)
-        above = low is None or value > float(low) or (value == float(low) and not strict_low)
-        below = high is None or value < float(high) or (value == float(high) and not strict_high)
+        inside = (low is None or number >= low) and (high is None or number <= high)
         text = format(number, "f")
-        if not (value == 0 and text.startswith("-")):
-            assert accepts(node, text) == (above and below)
+        if not (number == 0 and text.startswith("-")):
+            assert accepts(node, text) == inside
+
+
+@SETTINGS
+@given(
+    st.decimals(1, Decimal("9.999"), places=3),
+    st.none() | st.decimals(1, Decimal("9.999"), places=3),
+    st.decimals(0, 12, places=3),
+)
+def test_mantissa_range_ends_below_ten(low: Decimal, high: Decimal | None, number: Decimal) -> None:
+    if high is None or low <= high:
+        inside = low <= number < 10 and (high is None or number <= high)
+        assert accepts(mantissa_range(low, high), format(number, "f")) == inside
+
+
+def exclusively(edge: Decimal, towards: float) -> Node:
+    bound = inclusive(edge, True, towards)
+    return decimal_range(bound, None) if towards > 0 else decimal_range(None, bound)
 
 
 @pytest.mark.parametrize(
     "text", ["0." + "9" * 25, "1.0000000000000000000001", "0.99999999999999999", "1", "1.0"]
 )
 def test_no_text_rounds_onto_an_exclusive_bound(text: str) -> None:
-    below = decimal_range(None, Decimal(1), exclusive_high=True)
-    above = decimal_range(Decimal(1), None, exclusive_low=True)
-    assert not accepts(below, text)
-    assert not accepts(above, text)
+    assert not accepts(exclusively(Decimal(1), -math.inf), text)
+    assert not accepts(exclusively(Decimal(1), math.inf), text)
 
 
 @SETTINGS
@@ -105,8 +119,8 @@ def test_no_text_rounds_onto_an_exclusive_bound(text: str) -> None:
 def test_the_neighbour_of_an_exclusive_bound_is_inside(bound: float) -> None:
     edge = Decimal(repr(bound))
     above, below = math.nextafter(bound, math.inf), math.nextafter(bound, 0)
-    assert accepts(decimal_range(edge, None, exclusive_low=True), repr(above))
-    assert accepts(decimal_range(None, edge, exclusive_high=True), repr(below))
+    assert accepts(exclusively(edge, math.inf), repr(above))
+    assert accepts(exclusively(edge, -math.inf), repr(below))
 
 
 @SETTINGS

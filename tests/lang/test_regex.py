@@ -15,14 +15,14 @@ from treegram.lang.grammar import Grammar
 from treegram.lang.ir import Literal, Node, Repeat, Rules
 from treegram.lang.reference import matches
 from treegram.lang.regex import (
-    MAX_OPEN_GROUPS,
-    MAX_REPETITIONS,
-    UNSUPPORTED_FLAGS,
-    UNSUPPORTED_GROUPS,
+    escape,
     parse_fullmatch,
+    parse_passage,
     parse_search,
 )
 from treegram.lang.regex_escapes import UNSUPPORTED_ESCAPES
+from treegram.lang.regex_flags import UNSUPPORTED_FLAGS
+from treegram.lang.regex_parser import MAX_OPEN_GROUPS, MAX_REPETITIONS, UNSUPPORTED_GROUPS
 from treegram.lang.regex_sets import complement, union
 
 ATOMS = ["a", "b", "A", "1", " ", "é", ".", r"\.", "-", "]", r"\n", r"\x61", r"\u00e9", r"\t"]
@@ -141,7 +141,8 @@ MISTAKES = [
     (r"[\uD800-a]", 1, "surrogate"),
     ("a\ud800", 1, "surrogate"),
     (r"\p{Foo}", 0, "unknown property"),
-    (r"\pL", 0, "general category"),
+    (r"\pL", 0, "with a property"),
+    (r"\p{Script=Klingon}", 0, "unknown property"),
     (r"\01", 0, "octal"),
     (r"\c1", 0, "letter A-Z"),
     (r"\y", 0, "unknown escape"),
@@ -154,11 +155,11 @@ MISTAKES = [
     ("a(?i)b", 1, "come first"),
     ("(?q)a", 0, "unknown flag"),
     ("(?-i)a", 0, "nothing to turn off"),
-    ("a^b", 1, "something before it"),
-    ("a$b", 1, "something after it"),
-    ("x(^a|b)", 2, "something before it"),
-    ("(^a)*", 1, "repeated or optional"),
-    ("(a$)?", 2, "repeated or optional"),
+    ("a^b", 1, "leaves no text"),
+    ("a$b", 1, "leaves no text"),
+    ("(?<=a)b", 0, "leaves no text"),
+    (r"a(?<=(?=b)a)", 1, "looks ahead"),
+    (r"a(?=.*a.{30}b)(?=.*b.{30}a).*", 1, "too large"),
     ("(" * 100, MAX_OPEN_GROUPS, "groups inside each other"),
     ("(" * 100_000 + ")" * 100_000, MAX_OPEN_GROUPS, "groups inside each other"),
     *((f"a{group}b)", 1, message) for group, message in UNSUPPORTED_GROUPS.items()),
@@ -191,6 +192,13 @@ def test_a_mistake_is_named_at_its_column(pattern: str, column: int, message: st
         (r"^\Aa\Z\z$", "a"),
         ("{a}{}]", "{a}{}]"),
         (r"\/\-\ ", "/- "),
+        ("(?x) a b # the rest\n  c", "abc"),
+        (r"(?x)a\ b[ ]", "a b "),
+        (r"(?m)^a$\n^b$", "a\nb"),
+        (r"(?u)\w\d\s", "é٣\u3000"),
+        (r"(?u:\w)\w", "éa"),
+        (r"\p{Letter}\p{gc=Nd}\p{Script=Han}\p{sc=Hira}\p{ASCII}", "é٣漢あa"),
+        (r"\p{Script=Arabic}+\P{Any}?\p{So}", "مرحبا\U0001f600"),
     ],
 )
 def test_syntax_beyond_pythons(pattern: str, text: str) -> None:
@@ -211,6 +219,35 @@ def test_syntax_beyond_pythons(pattern: str, text: str) -> None:
 )
 def test_classes_are_ascii_and_case_pairs_are_one_to_one(pattern: str, text: str) -> None:
     assert not accepts(parse_fullmatch(pattern), text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "yes", "no"),
+    [
+        (r"^\s$", ["\u00a0", "\ufeff", "\u2028", "\u3000", "\n"], ["\x1c", "\x85", "x"]),
+        ("^.$", ["\x85", "\u3000"], ["\n", "\r", "\u2028", "\u2029"]),
+        ("^[^]$", ["\n", "x"], ["", "xx"]),
+        ("a[]|b", ["b"], ["a"]),
+        (r"^\p{Letter}+$", ["école", "中文", "مرحبا"], ["a1"]),
+    ],
+)
+def test_the_pattern_of_a_schema_is_ecmascript(pattern: str, yes: list[str], no: list[str]) -> None:
+    node = parse_search(pattern)
+    assert [text for text in yes if not accepts(node, text)] == []
+    assert [text for text in no if accepts(node, text)] == []
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
+def test_an_escaped_text_matches_itself_alone(text: str) -> None:
+    node = parse_fullmatch(escape(text))
+    assert accepts(node, text)
+    assert not accepts(node, text + "a")
+
+
+@pytest.mark.parametrize("pattern", ["^a", "a$", r"\ba", "a(?=b)", "(?<!a)b"])
+def test_a_passage_has_no_surroundings(pattern: str) -> None:
+    with pytest.raises(RegexError, match="looked for anywhere"):
+        parse_passage(pattern)
 
 
 def test_large_counts_stay_numbers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import interegular
@@ -10,28 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.ir import Literal, Repeat, Rules
-from treegram.lang.json_strings import any_text
-from treegram.lang.reference import matches
+from treegram.lang.ir import Literal
 from treegram.lang.regex import parse_fullmatch
-from treegram.lang.regular import (
-    Dfa,
-    TooLarge,
-    complement,
-    from_node,
-    from_texts,
-    intersect,
-    to_rules,
-)
+from treegram.lang.regular import TooLarge, complement, from_node, from_texts, intersect
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=120)
 PATTERNS = ["a*b", "(ab|ba)+", "a{2,4}", "[^a]b?", "", "(a|b)*abb", "a(b|c)*", "x?y?z?", "[a-c]{3}"]
 texts = st.text("abcxyz\n", max_size=7)
-
-
-def compiled(dfa: Dfa, text: str) -> bool:
-    node, rules = to_rules(dfa, "state", lambda part: part)
-    return matches(Rules("root", {"root": node, **rules}), text)
 
 
 @SETTINGS
@@ -54,32 +40,65 @@ def test_inclusion_of_whole_languages_agrees_with_interegular(one: str) -> None:
         assert included == theirs[one].issubset(theirs[other])
 
 
-@SETTINGS
-@given(st.sampled_from(PATTERNS), texts)
-def test_rules_keep_the_language(pattern: str, text: str) -> None:
-    dfa = from_node(parse_fullmatch(pattern))
-    assert compiled(dfa, text) == dfa.accepts(text)
-    assert compiled(complement(dfa), text) != dfa.accepts(text)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("(a|b)*", "(a*b*)*"),
+        ("[a-z]", "[a-mn-z]"),
+        ("(ab|ac)d?", "a(b|c)(d|)"),
+        ("[^é]|é", r"[\s\S]"),
+        ("(a|aa){2,3}", "a{2,6}"),
+        (r"\p{L}|\P{L}", r"(?s)."),
+    ],
+)
+def test_equal_languages_are_equal_values(one: str, other: str) -> None:
+    assert from_node(parse_fullmatch(one)) == from_node(parse_fullmatch(other))
 
 
 @SETTINGS
-@given(st.lists(st.text("abé", max_size=4), max_size=8), st.text("abé", max_size=5))
-def test_a_prefix_tree_holds_exactly_its_texts(words: list[str], text: str) -> None:
+@given(st.lists(st.text("abé😀", max_size=4), max_size=8), st.text("abé😀", max_size=5))
+def test_a_list_of_texts_holds_exactly_its_texts(words: list[str], text: str) -> None:
     dfa = from_texts(words)
     assert dfa.accepts(text) == (text in words)
+    assert all(dfa.accepts(word) for word in words)
     assert dfa.is_empty() == (not words)
-    if words:
-        assert compiled(dfa, text) == (text in words)
+
+
+def test_a_list_of_texts_is_as_small_as_its_language() -> None:
+    words = [a + b + c for a in "abc" for b in "xyz" for c in "12"]
+    assert len(from_texts(words).edges) == 4
+
+
+def test_a_long_list_of_texts_takes_no_time() -> None:
+    begun = time.perf_counter()
+    dfa = from_texts(f"key {number:06}" for number in range(20_000))
+    assert time.perf_counter() - begun < 5
+    assert dfa.accepts("key 019999")
+    assert not dfa.accepts("key 020000")
 
 
 def test_nothing_is_left_of_disjoint_languages() -> None:
-    both = intersect(from_node(Literal("a")), from_node(Literal("b")))
-    assert both.is_empty()
-    assert not compiled(both, "a")
+    assert intersect(from_node(Literal("a")), from_node(Literal("b"))).is_empty()
 
 
-def test_too_many_states_are_refused() -> None:
-    with pytest.raises(TooLarge):
-        from_node(any_text(0, 100_000))
-    with pytest.raises(TooLarge):
-        from_node(Repeat(parse_fullmatch("(a|b)*a(a|b){14}"), 1, 1))
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("(a|aa){900,1000}", True),
+        ("(a*)*", True),
+        ("((a|b)*c|d){30}", True),
+        ("(x+x+)+y", True),
+        (".{0,100000}", False),
+        ("(a|b)*a(a|b){18}", False),
+        ("((a{0,50}){0,50}){0,50}", False),
+        ("(a?){5000}", False),
+    ],
+)
+def test_size_and_time_are_bounded(pattern: str, fits: bool) -> None:
+    begun = time.perf_counter()
+    if fits:
+        from_node(parse_fullmatch(pattern))
+    else:
+        with pytest.raises(TooLarge):
+            from_node(parse_fullmatch(pattern))
+    assert time.perf_counter() - begun < 5

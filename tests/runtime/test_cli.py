@@ -155,6 +155,8 @@ def test_compile_prints_gbnf_of_every_kind_of_constraint(
     schema = {"type": "array", "items": {"type": "boolean"}, "maxItems": 2}
     file = cards.parent / "schema.json"
     file.write_text(json.dumps(schema))
+    lark = cards.parent / "grammar.lark"
+    lark.write_text('start: "a" "b"')
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(schema)))
     for argv, good, bad in (
         (["--regex", "[0-9]{2}"], "42", "4"),
@@ -162,6 +164,9 @@ def test_compile_prints_gbnf_of_every_kind_of_constraint(
         (["--schema", file], "[true]", "[1]"),
         (["--schema", "-"], "[true]", "[1]"),
         (["--type", f"{cards}:Person"], '{"name": "A", "age": 3}', '{"name": "A"}'),
+        (["--type", f"{cards}:Person", "--whitespace", "compact"], '{"name":"A","age":3}', "{}"),
+        (["--type", f"{cards}:Person", "--key-order", "free"], '{"age": 3, "name": "A"}', "{}"),
+        (["--grammar", lark], "ab", "ba"),
     ):
         grammar = compiled(capsys, *argv)
         assert grammar.accepts(good)
@@ -195,6 +200,17 @@ def test_a_schema_file_that_is_wrong_says_where(
     file.write_text(text)
     assert main(["compile", "--schema", str(file)]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_what_is_not_enforced_is_noted_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text('{"enum": [[1, 1], [1, 2]], "not": {"uniqueItems": true}, "format": "plate"}')
+    assert main(["compile", "--schema", str(file), "--lenient"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("root ::=")
+    assert "note: $: format: " in captured.err
 
 
 def test_a_bug_of_treegrams_own_keeps_its_traceback(cards: Path) -> None:

@@ -9,9 +9,26 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from treegram.lang.dfa import Dfa
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
-from treegram.lang.ir import Literal, Ref, Repeat, Rules, Seq
+from treegram.lang.ir import (
+    Alt,
+    CharClass,
+    Element,
+    Literal,
+    Member,
+    Members,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+    Substring,
+    Terminal,
+    Unique,
+)
+from treegram.lang.lark_parser import lark_to_rules
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_grammar import LlamaGrammarFactory, LlamaGrammarMatcher
 from treegram.runtime.matcher import GrammarMatcher, GrammarMatcherFactory
@@ -37,6 +54,29 @@ PERSON = {
     "additionalProperties": False,
 }
 
+LETTER = CharClass(((97, 99),))
+STRING = Terminal(Seq((Literal('"'), Repeat(LETTER, 0, None), Literal('"'))))
+FEW = Alt((Literal("1"), Literal("1.0"), Literal("22"), Literal('"né"')))
+PAIRS = tuple(
+    Member(f'"{key}":', STRING, required)
+    for key, required in [("a", False), ("né", True), ("c", False)]
+)
+COMMA = Literal(",")
+
+
+def of_node(node: Node, **others: Node) -> Grammar:
+    return Grammar(Rules("start", {"start": node, **others}))
+
+
+def of_lark(text: str) -> Grammar:
+    return Grammar(lark_to_rules(text))
+
+
+def listed(element: Node, low: int, high: int | None) -> Node:
+    rest = Repeat(Seq((COMMA, Element(element))), low - 1, high)
+    return Unique(Seq((Literal("["), Element(element), rest, Literal("]"))))
+
+
 GRAMMARS: dict[str, Callable[[], Grammar]] = {
     "digits": lambda: Grammar.from_regex(r"[0-9]{1,5}(\.[0-9]+)?"),
     "words": lambda: Grammar.from_regex(r"(The|A) [a-z]+( [a-z]+){0,3}\."),
@@ -51,6 +91,33 @@ GRAMMARS: dict[str, Callable[[], Grammar]] = {
     "any json": lambda: Grammar.from_schema({"type": "object"}),
     "number": lambda: Grammar.from_schema({"type": "number"}),
     "datetime": lambda: Grammar.from_schema({"type": "string", "format": "date-time"}),
+    "long bound": lambda: of_node(Seq((Repeat(LETTER, 3, 32767), Literal(".")))),
+    "automaton": lambda: of_node(
+        Dfa(
+            (((97, 99, 0), (100, 100, 1)), ((233, 233, 1), (0x4E00, 0x9FFF, 2)), ()),
+            frozenset({1, 2}),
+        )
+    ),
+    "terminal without": lambda: of_node(
+        Seq((Terminal(STRING.node, frozenset({'"a"', '"ab"', '""'})), Repeat(STRING, 0, 2)))
+    ),
+    "passage": lambda: of_node(Substring("the cat sat on the mat; né 日本 the end")),
+    "passage of words": lambda: of_node(Substring("the cat sat on the mat, then", words=True)),
+    "members": lambda: of_node(Members(PAIRS, None, COMMA)),
+    "members counted": lambda: of_node(Members(PAIRS, Seq((LETTER, STRING)), COMMA, 2, 4)),
+    "members free": lambda: of_node(Members(PAIRS, LETTER, COMMA, 2, 4, ordered=False)),
+    "unique": lambda: of_node(listed(FEW, 2, None)),
+    "calculator": lambda: of_lark(
+        """
+        ?start: sum
+        ?sum: product | sum ("+" | "-") product
+        ?product: atom | product ("*" | "/") atom
+        ?atom: NUMBER | "-" atom | NAME | "(" sum ")" | ESCAPED_STRING
+        NAME: /[a-zé]+/
+        %import common (NUMBER, ESCAPED_STRING, WS_INLINE)
+        %ignore WS_INLINE
+        """
+    ),
     "gbnf": lambda: Grammar.from_gbnf('root ::= "(" root* ")" | [a-z]+ "é"?\n'),
 }
 
@@ -139,7 +206,7 @@ def test_the_engines_heal_alike(
 
 
 def test_a_refused_grammar_is_an_error(vocabulary_model: LlamaModel, speller: Speller) -> None:
-    huge = Grammar(Rules("root", {"root": Repeat(Literal("a"), 0, 32767)}))
+    huge = Grammar(Rules("root", {"root": Repeat(Literal("a"), 0, 5_000_000)}))
     with pytest.raises(GrammarError, match=r"2,?000"):
         LlamaGrammarFactory(huge, vocabulary_model, speller)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.automaton import Automaton, Configuration
+from treegram.lang.automaton import Automaton
+from treegram.lang.configuration import Configuration
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
+from treegram.lang.json_layout import Layout as JsonLayout
+from treegram.lang.random_grammar import random_rules
 from treegram.runtime.base import BoolMask, Vocabulary
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
@@ -134,3 +139,49 @@ def test_masks_equal_brute_force_on_a_real_vocabulary(vocabulary_model: LlamaMod
         at = automaton.run(automaton.start, text.encode())
         assert at is not None
         assert (table.mask(at) == brute_force(automaton, at, vocabulary, b"")).all(), text
+
+
+@pytest.mark.slow
+@settings(max_examples=80)
+@given(st.randoms(use_true_random=False))
+def test_masks_equal_brute_force_for_every_kind_of_node(random: Random) -> None:
+    """Along random tokens, which run over the ends of terminals, keys and values."""
+    automaton = Automaton(random_rules(random), alphabet=TRIE.alphabet)
+    table = MaskTable(automaton, TRIE, VOCABULARY.eog)
+    at = automaton.start
+    for _ in range(6):
+        prefix = random.choice([b"", b"", b'"', b"a"])
+        expected = brute_force(automaton, at, VOCABULARY, prefix)
+        if expected.any():
+            assert (table.mask(at, prefix) == expected).all()
+        legal = np.flatnonzero(brute_force(automaton, at, VOCABULARY, b"")).tolist()
+        tokens = [token for token in legal if token not in VOCABULARY.eog]
+        if not tokens:
+            break
+        following = automaton.run(at, VOCABULARY.pieces[random.choice(tokens)])
+        assert following is not None
+        at = following
+
+
+def test_a_long_list_of_words_has_the_mask_of_its_words() -> None:
+    words = [f"name{number}" for number in range(300)] + ["abc", "日本"]
+    automaton = Automaton(Grammar.from_choices(words).rules, alphabet=TRIE.alphabet)
+    table = MaskTable(automaton, TRIE, VOCABULARY.eog)
+    for text in (b"", b"na", b"name", b"name1", b"name29", b"ab", "日".encode()):
+        at = automaton.run(automaton.start, text)
+        assert at is not None
+        assert (table.mask(at) == brute_force(automaton, at, VOCABULARY, b"")).all(), text
+
+
+def test_strings_share_what_is_known_about_them() -> None:
+    """The same string in two grammars is walked once."""
+    trie = TokenTrie(VOCABULARY)
+    walked = []
+    for name in ("first", "second"):
+        schema = {"properties": {name: {"type": "string"}}, "required": [name]}
+        automaton = Automaton(Grammar.from_schema(schema, JsonLayout()).rules)
+        at = automaton.run(automaton.start, f'{{"{name}": "x'.encode())
+        assert at is not None
+        MaskTable(automaton, trie, VOCABULARY.eog).mask(at)
+        walked.append(len(trie.walks))
+    assert walked[0] == walked[1]

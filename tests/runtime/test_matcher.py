@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
+from treegram.lang.json_layout import Layout
 from treegram.runtime.base import Tokenizer
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
@@ -223,7 +224,7 @@ def test_real_tokens_spell_valid_json_canonically_where_forced(
         "required": ["first_name", "kind", "ok"],
         "additionalProperties": False,
     }
-    grammar = Grammar.from_schema(schema)
+    grammar = Grammar.from_schema(schema, Layout())
     constraint = factory(grammar, vocabulary_model, trie)
     kinds = set()
     for seed in range(12):

@@ -26,6 +26,7 @@ from treegram.lang.errors import (
     ParameterError,
 )
 from treegram.lang.grammar import Grammar
+from treegram.lang.json_layout import Layout
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import Batch
 from treegram.runtime.llama_context import LlamaContext
@@ -115,7 +116,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 GRAMMARS = {
-    "schema": Grammar.from_schema(SCHEMA),
+    "schema": Grammar.from_schema(SCHEMA, Layout()),
     "regex": Grammar.from_regex(r"[A-Z][a-z]{2,8} (is|was) [0-9]{1,3}"),
     "choices": Grammar.from_choices(["red", "green", "blue", "bluish"]),
     "unicode": Grammar.from_regex("[αβγ日本🙂]{3,6}!"),
@@ -285,7 +286,7 @@ def test_task_accuracy_is_the_same_with_the_cache_on_and_off(embedded_model: Mod
         requests = [
             GenRequest(
                 (Text(f"{shots}Text: {name} is {age} years old.\nJSON: ", template=True),),
-                grammar=Grammar.from_schema(schema),
+                grammar=Grammar.from_schema(schema, Layout()),
                 namespace="" if cache == "on" else f"row {name}",
                 max_tokens=40,
             )

@@ -23,6 +23,7 @@ from treegram.lang.base import (
 )
 from treegram.lang.errors import EngineError
 from treegram.lang.grammar import Grammar
+from treegram.lang.json_layout import Layout
 from treegram.lang.sampling import SamplingParams
 from treegram.lang.scripted import Answer, ScriptedBackend
 from treegram.runtime.server.app import create_app
@@ -128,6 +129,7 @@ def test_every_sampling_field_reaches_the_engine(
             "repetition_penalty": 1.5,
             "min_tokens": 2,
             "stop_token_ids": [3],
+            "stop_regex": "x+",
             "ignore_eos": True,
             "cache_salt": "tenant",
         },
@@ -148,6 +150,7 @@ def test_every_sampling_field_reaches_the_engine(
     assert second.params == SamplingParams(seed=8, **common)  # type: ignore[arg-type]  # a mixed dict
     assert (first.max_tokens, first.min_tokens) == (9, 2)
     assert (first.stop, first.stop_token_ids) == (("\n", "END"), (3,))
+    assert first.stop_regex == "x+"
     assert first.ignore_eos
     assert first.namespace == "tenant"
 
@@ -257,13 +260,19 @@ YES_NO = 'root ::= "yes" | "no"'
         ({"structured_outputs": {"regex": "[0-9]{4}"}}, Grammar.from_regex("[0-9]{4}")),
         ({"structured_outputs": {"choice": ["a", "b"]}}, Grammar.from_choices(["a", "b"])),
         ({"structured_outputs": {"grammar": YES_NO}}, Grammar.from_gbnf(YES_NO)),
-        ({"structured_outputs": {"json": SCHEMA}}, Grammar.from_schema(SCHEMA)),
-        ({"structured_outputs": {"json": json.dumps(SCHEMA)}}, Grammar.from_schema(SCHEMA)),
+        ({"structured_outputs": {"json": SCHEMA}}, Grammar.from_schema(SCHEMA, Layout())),
+        (
+            {"structured_outputs": {"json": json.dumps(SCHEMA)}},
+            Grammar.from_schema(SCHEMA, Layout()),
+        ),
         ({"grammar": YES_NO}, Grammar.from_gbnf(YES_NO)),
         ({"ebnf": YES_NO}, Grammar.from_gbnf(YES_NO)),
-        ({"json_schema": SCHEMA}, Grammar.from_schema(SCHEMA)),
-        ({"json_schema": json.dumps(SCHEMA)}, Grammar.from_schema(SCHEMA)),
-        ({"response_format": {"type": "json_object"}}, Grammar.from_schema({"type": "object"})),
+        ({"json_schema": SCHEMA}, Grammar.from_schema(SCHEMA, Layout())),
+        ({"json_schema": json.dumps(SCHEMA)}, Grammar.from_schema(SCHEMA, Layout())),
+        (
+            {"response_format": {"type": "json_object"}},
+            Grammar.from_schema({"type": "object"}, Layout()),
+        ),
         ({"response_format": {"type": "text"}}, None),
     ],
 )

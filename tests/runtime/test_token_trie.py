@@ -47,7 +47,7 @@ def test_children_and_tokens_of_nodes(pieces: list[bytes]) -> None:
         only = np.array([node], dtype=np.int64)
         assert trie.children_of(only).tolist() == np.flatnonzero(trie.parent == node).tolist()
         spelled = [i for i, p in enumerate(pieces) if i and p and p == text_of(trie, node)]
-        assert trie.tokens_at(only).tolist() == spelled
+        assert trie.entries_at(only).tolist() == spelled
     for token, piece in enumerate(pieces):
         node = int(trie.token_node[token])
         assert node == -1 if token in eog or not piece else text_of(trie, node) == piece
@@ -68,4 +68,4 @@ def test_a_real_vocabulary_builds_well_within_a_second(vocabulary_model: LlamaMo
     assert time.process_time() - began < 1
     spelled = [i for i, p in enumerate(vocabulary.pieces) if p and i not in vocabulary.eog]
     nodes = trie.token_node[spelled].astype(np.int64)
-    assert sorted(trie.tokens_at(nodes).tolist()) == spelled
+    assert sorted(trie.entries_at(nodes).tolist()) == spelled

@@ -1,0 +1,156 @@
+"""Values that must differ: when two JSON texts are one value, and whether another one is left.
+
+A list of distinct values is not context-free, so the automaton keeps the values in its stack, and
+never goes where every way to finish the current value repeats one of them (`has_fresh_value`), nor
+where only such a value can follow (`can_reach`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Hashable
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .automaton import Automaton
+    from .configuration import Configuration
+
+MAX_TEXTS = 2000
+"""Beginnings that a search looks at before it takes its goal for one that can be reached."""
+
+_CLOSING = b'"]}1'
+"""What most often completes a JSON value, and is tried first."""
+
+
+def value_of(text: bytes) -> Hashable:
+    """What two texts share exactly if they are the same JSON value: 1 and 1.0, keys in any order.
+
+    A text that is no JSON stands for itself.
+    """
+    try:
+        value = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    except (ValueError, ArithmeticError, RecursionError):
+        return text
+    return _frozen(value)
+
+
+def strings_among(values: AbstractSet[object]) -> list[str]:
+    """The strings among values that `value_of` made."""
+    return [value[1] for value in values if isinstance(value, tuple) and value[0] == "string"]
+
+
+def _frozen(value: object) -> Hashable:
+    match value:
+        case dict():
+            return "object", frozenset((key, _frozen(below)) for key, below in value.items())
+        case list():
+            return "array", tuple(map(_frozen, value))
+        case bool():
+            return "boolean", value
+        case Decimal():
+            return "number", value  # equal ones hash alike, whatever their digits
+        case _:
+            return value if value is None else ("string", value)
+
+
+class Completions:
+    """The shortest way to complete a text, per configuration of one automaton; remembered."""
+
+    def __init__(self, automaton: Automaton) -> None:
+        self._automaton = automaton
+        self._known: dict[Configuration, bytes | None] = {}
+
+    def of(self, at: Configuration) -> bytes | None:
+        """What completes a text that led to `at`; None if MAX_TEXTS places lead to no end."""
+        if at not in self._known:
+            if len(self._known) > MAX_TEXTS:
+                self._known.clear()
+            self._known[at] = self._search(at)
+        return self._known[at]
+
+    def _search(self, at: Configuration) -> bytes | None:
+        if at.accepting:
+            return b""
+        automaton = self._automaton
+        ways: dict[Configuration, bytes] = {at: b""}
+        queue = deque([at])
+        while queue and len(ways) <= MAX_TEXTS:
+            here = queue.popleft()
+            legal = automaton.next_bytes(here)
+            closing = [byte for byte in _CLOSING if byte in legal]
+            for byte in (*closing, *legal):
+                following = automaton.step(here, byte)
+                assert following is not None, "the byte is legal"
+                if following in ways:
+                    continue
+                way = ways[following] = ways[here] + bytes((byte,))
+                if following.accepting:
+                    return way
+                rest = self._known.get(following)
+                if rest is not None:
+                    return way + rest
+                queue.append(following)
+        return None
+
+
+def has_fresh_value(
+    automaton: Automaton,
+    completions: Completions,
+    at: Configuration,
+    text: bytes,
+    seen: AbstractSet[object],
+) -> bool:
+    """Whether `text`, which led to `at`, can be completed to a value that is not in `seen`.
+
+    `automaton` runs one value. Most often one completion tells. Else shortest ones come first, and
+    of the bytes that lead to the same place only as many as are needed to get past `seen`. After
+    MAX_TEXTS beginnings the answer is yes: so many short spellings of so few values occur only
+    where a value has endless ones.
+    """
+    rest = completions.of(at)
+    if rest and value_of(text + rest) not in seen:
+        return True
+    queue = deque([(at, text)])
+    looked_at = 1
+    while queue:
+        here, so_far = queue.popleft()
+        ways: dict[Configuration, int] = {}
+        for byte in automaton.next_bytes(here):
+            following = automaton.step(here, byte)
+            assert following is not None, "the byte is legal"
+            count = ways.get(following, 0)
+            if count > len(seen):
+                continue
+            ways[following] = count + 1
+            longer = so_far + bytes((byte,))
+            if following.accepting and value_of(longer) not in seen:
+                return True
+            queue.append((following, longer))
+            looked_at += 1
+        if looked_at > MAX_TEXTS:
+            return True
+    return False
+
+
+def can_reach(
+    automaton: Automaton, start: Configuration, found: Callable[[Configuration], bool]
+) -> bool:
+    """Whether some text leads from `start` to what is `found`; yes if MAX_TEXTS places do not."""
+    queue = deque([start])
+    known = {start}
+    while queue:
+        here = queue.popleft()
+        if found(here):
+            return True
+        for byte in automaton.next_bytes(here):
+            following = automaton.step(here, byte)
+            assert following is not None, "the byte is legal"
+            if following not in known:
+                known.add(following)
+                queue.append(following)
+        if len(known) > MAX_TEXTS:
+            return True
+    return False

@@ -1,0 +1,176 @@
+"""Moves of the automaton that consume nothing: calls, and what scopes do with their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .configuration import Place
+from .distinct import value_of
+from .frames import Frame, FrameTable
+from .network import ENTER, NEXT_MEMBER, TAKE, Network
+from .scopes import Bag, Distinct, Loop, Value
+
+MANY = 1 << 60
+"""A count that is out of reach: more iterations than the horizon has bytes."""
+
+
+class StackMoves:
+    """The moves of one automaton over its network and its frames.
+
+    `horizon`: counts beyond it are merged; None: none are.
+    `keeps_texts`, `keeps_seen`: whether values that must differ are kept while they are written,
+    and afterwards.
+    `may_enter`: whether a value may begin on top of a stack; None: it always may.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        frames: FrameTable,
+        *,
+        horizon: int | None,
+        keeps_texts: bool,
+        keeps_seen: bool,
+        may_enter: Callable[[Value, Frame | None], bool] | None,
+    ) -> None:
+        self._network = network
+        self._frames = frames
+        self._horizon = horizon
+        self._keeps_texts = keeps_texts
+        self._keeps_seen = keeps_seen
+        self._may_enter = may_enter
+
+    def adopted(self, frame: Frame, parent: Frame | None) -> Frame:
+        """A frame of another automaton of the same grammar, on top of `parent`."""
+        low, high = frame.low, frame.high
+        if frame.after < 0:
+            match self._network.scopes[-1 - frame.after]:
+                case Loop():
+                    assert isinstance(low, int), "a loop counts"
+                    low, high = self._clip_low(low), self._clip_high(high)
+                case Distinct() | Value():
+                    low = None
+        return self._frames.push(parent, frame.after, low, high)
+
+    def move(
+        self, op: int, first: int, second: int, stack: Frame | None, found: list[Place]
+    ) -> None:
+        """Where a move into or within a scope leads."""
+        frames = self._frames
+        if op == ENTER:
+            self._enter(first, stack, found)
+            return
+        assert stack is not None, "members stand inside their object"
+        bag = self._network.scopes[-1 - stack.after]
+        used, taken = stack.low, stack.high
+        assert isinstance(bag, Bag)
+        assert isinstance(used, int)
+        assert taken is not None
+        if op == NEXT_MEMBER:
+            self._next_member(bag, stack, found)
+            return
+        if op == TAKE:
+            entry = second
+            used, taken = bag.after_taking(first, used, taken)
+        else:
+            entry = first
+            used, taken = bag.after_extra(used, taken)
+        found.append((entry, frames.push(stack.parent, stack.after, used, taken)))
+
+    def _enter(self, index: int, stack: Frame | None, found: list[Place]) -> None:
+        """Where a scope begins."""
+        frames, code = self._frames, -1 - index
+        match self._network.scopes[index]:
+            case Loop(body, _, low, high):
+                frame = frames.push(stack, code, self._clip_low(low), self._clip_high(high))
+                found.append((body, frame))
+            case Bag() as bag:
+                if bag.may_end(0, 0):
+                    found.append((bag.after, stack))
+                self._next_member(bag, frames.push(stack, code, 0, 0), found)
+            case Distinct(body):
+                seen = frozenset[object]() if self._keeps_seen else None
+                found.append((body, frames.push(stack, code, seen)))
+            case Value(body) as value:
+                if self._may_enter is not None and not self._may_enter(value, stack):
+                    return
+                text = b"" if self._keeps_texts else None
+                found.append((body, frames.push(stack, code, text)))
+
+    def _next_member(self, bag: Bag, stack: Frame, found: list[Place]) -> None:
+        used, taken = stack.low, stack.high
+        assert isinstance(used, int)
+        assert taken is not None
+        if bag.keys is not None and bag.takes(used, taken):
+            found.append((bag.keys, stack))
+        if bag.extra is not None and bag.takes_extra(used, taken):
+            found.append((bag.extra, stack))
+
+    def is_open(self, state: int, stack: Frame | None) -> bool:
+        """Whether the object on top of the stack can take a member that `state` leads to.
+
+        True of every state that is not inside the declared keys of an object.
+        """
+        guard = self._network.guards.get(state)
+        if guard is None:
+            return True
+        assert stack is not None, "a guarded state stands inside its object"
+        bag = self._network.scopes[-1 - stack.after]
+        assert isinstance(bag, Bag)
+        assert isinstance(stack.low, int)
+        assert stack.high is not None
+        return bool(guard & bag.takes(stack.low, stack.high))
+
+    def leave(self, frame: Frame, found: list[Place]) -> None:
+        """Where the body of a scope, having ended, leads."""
+        match self._network.scopes[-1 - frame.after]:
+            case Loop() as loop:
+                self._iterate(loop, frame, found)
+            case Bag() as bag:
+                used, taken = frame.low, frame.high
+                assert isinstance(used, int)
+                assert taken is not None
+                if bag.may_end(used, taken):
+                    found.append((bag.after, frame.parent))
+                if bag.takes(used, taken) or bag.takes_extra(used, taken):
+                    found.append((bag.separator, frame))
+            case Distinct(_, after):
+                found.append((after, frame.parent))
+            case Value(_, after):
+                if frame.low is None:
+                    found.append((after, frame.parent))
+                    return
+                scope = list_of(frame)
+                assert isinstance(frame.low, bytes)
+                assert isinstance(scope.low, frozenset)
+                value = value_of(frame.low)
+                if value not in scope.low:
+                    seen = self._frames.push(scope.parent, scope.after, scope.low | {value})
+                    found.append((after, self._frames.replace(frame.parent, scope, seen)))
+
+    def _iterate(self, loop: Loop, frame: Frame, found: list[Place]) -> None:
+        """Where a counted repetition goes when an iteration has ended: on, out, or both."""
+        assert isinstance(frame.low, int), "a loop counts"
+        low = frame.low if frame.low == MANY else max(frame.low - 1, 0)
+        high = None if frame.high is None else frame.high - 1
+        if low == 0:
+            found.append((loop.after, frame.parent))
+        if high != 0:
+            found.append((loop.body, self._frames.push(frame.parent, frame.after, low, high)))
+
+    def _clip_low(self, count: int) -> int:
+        return MANY if self._horizon is not None and count > self._horizon else count
+
+    def _clip_high(self, count: int | None) -> int | None:
+        if self._horizon is not None and count is not None and count > self._horizon:
+            return None
+        return count
+
+
+def list_of(value: Frame) -> Frame:
+    """The frame of the list that a value whose text is kept belongs to."""
+    frame = value.parent
+    while frame is not None and not isinstance(frame.low, frozenset):
+        frame = frame.parent
+    assert frame is not None, "an Element stands inside a Unique"
+    return frame

@@ -1,0 +1,56 @@
+"""Notes, and the mode that drops what has no exact grammar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from treegram.lang.errors import SchemaError
+from treegram.lang.grammar import Grammar
+from treegram.lang.json_schema import compile_schema
+
+REFUSED: Any = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "array", "items": {"type": "integer"}, "not": {"uniqueItems": True}},
+        "b": {"type": "string", "pattern": "(x)\\1", "maxLength": 3},
+    },
+    "required": ["a"],
+}
+
+
+def test_formats_outside_the_standard_are_noted() -> None:
+    compiled = compile_schema(
+        {"properties": {"a": {"type": "string", "format": "color"}, "b": {"format": "date"}}}
+    )
+    (note,) = compiled.notes
+    assert (note.path, note.keyword) == ("$.properties.a", "format")
+    assert "'color'" in note.reason
+
+
+def test_nothing_is_dropped_unasked() -> None:
+    with pytest.raises(SchemaError):
+        compile_schema(REFUSED)
+
+
+def test_lenient_drops_only_what_would_be_refused_and_lists_it() -> None:
+    compiled = compile_schema(REFUSED, lenient=True)
+    assert {(note.path, note.keyword) for note in compiled.notes} == {
+        ("$.properties.a", "not"),
+        ("$.properties.b", "pattern"),
+    }
+    grammar = Grammar(compiled.rules)
+    assert grammar.accepts('{"a": [1, 1], "b": "abc"}')
+    assert not grammar.accepts('{"a": ["x"]}')
+    assert not grammar.accepts('{"a": [1], "b": "abcd"}')
+    assert compile_schema({"type": "integer"}, lenient=True).notes == ()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "integr"}, {"$ref": "#/none"}, {"minimum": "x"}, {"type": "string", "enum": [1]}],
+)
+def test_lenient_does_not_hide_mistakes(schema: Any) -> None:
+    with pytest.raises(SchemaError):
+        compile_schema(schema, lenient=True)
