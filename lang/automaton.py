@@ -261,8 +261,6 @@ class Automaton:
 
     def next_bytes(self, configuration: Configuration) -> bytes:
         """The legal next bytes, in ascending order."""
-        if configuration.watched:
-            return bytes(b for b in range(256) if self.step(configuration, b) is not None)
         legal: set[int] = set()
         for state, stack in configuration.places:
             if isinstance(state, TerminalState):
@@ -271,6 +269,8 @@ class Automaton:
                 for first, last, target in self._network.edges[state]:
                     if self._moves.is_open(target, stack):
                         legal.update(range(first, last + 1))
+        if configuration.watched:
+            return bytes(b for b in sorted(legal) if self.step(configuration, b) is not None)
         return bytes(sorted(legal))
 
     def forced_byte(self, configuration: Configuration) -> int | None:
@@ -346,13 +346,20 @@ class Automaton:
     def parts(self, configuration: Configuration) -> Parts:
         """The configuration's places inside terminals, and all others as one of their own."""
         if configuration.parts is None:
-            inside = [
-                (state, stack)
-                for state, stack in configuration.places
-                if isinstance(state, TerminalState) and stack is not None
-            ]
-            outside = configuration.places.difference(inside)
-            configuration.parts = Parts(inside, self._intern(outside, False) if outside else None)
+            inside: list[tuple[TerminalState, Frame]] = []
+            outside: list[Place] = []
+            for state, stack in configuration.places:
+                if isinstance(state, TerminalState):
+                    assert stack is not None, "a terminal returns somewhere"
+                    inside.append((state, stack))
+                else:
+                    outside.append((state, stack))
+            rest = None
+            if outside and not inside and not configuration.accepting:
+                rest = configuration
+            elif outside:
+                rest = self._intern(frozenset(outside), False)
+            configuration.parts = Parts(inside, rest)
         return configuration.parts
 
     def literal(self, configuration: Configuration) -> bytes:
