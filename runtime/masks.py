@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from .token_trie import TokenTrie
 
 MEMO_BYTES = 16 << 20
 """Masks kept per constraint, least recently used out first."""
+
+
+_Key: TypeAlias = tuple[Configuration, bytes, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,7 @@ class MaskTable:
         self._is_shared = self._local is automaton
         self._distinct = DistinctTokens(automaton, trie)
         self._walk = GrammarWalk(self._local, trie)
-        self._memo: OrderedDict[tuple[Configuration, bytes, tuple[int, ...]], BoolMask] = (
-            OrderedDict()
-        )
+        self._memo: OrderedDict[_Key, BoolMask] = OrderedDict()
         self._memo_limit = max(1, memo_bytes // max(1, trie.n_vocab))
         self._computed = self._reused = 0
 
@@ -70,22 +72,26 @@ class MaskTable:
         Raises GrammarError if no token at all is legal.
         """
         key = (configuration, prefix, also)
-        mask = self._memo.get(key)
-        if mask is None:
-            local = self._adopt(configuration)
-            if not configuration.watched:
-                key = (local, prefix, also)
-                mask = self._memo.get(key)
-        if mask is not None:
-            self._memo.move_to_end(key)
-            self._reused += 1
+        if (mask := self._remembered(key)) is not None:
             return mask
+        local = self._adopt(configuration)
+        if not configuration.watched and local is not configuration:
+            key = (local, prefix, also)
+            if (mask := self._remembered(key)) is not None:
+                return mask
         self._computed += 1
         mask = self._compute(configuration, local, prefix, also)
         mask.flags.writeable = False
         self._memo[key] = mask
         if len(self._memo) > self._memo_limit:
             self._memo.popitem(last=False)
+        return mask
+
+    def _remembered(self, key: _Key) -> BoolMask | None:
+        mask = self._memo.get(key)
+        if mask is not None:
+            self._memo.move_to_end(key)
+            self._reused += 1
         return mask
 
     def _adopt(self, configuration: Configuration) -> Configuration:
