@@ -16,7 +16,7 @@ generation still holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from .configuration import Configuration, ForcedRun, Parts, Place, Successors
@@ -51,6 +51,7 @@ class Automaton:
     """Runs one grammar. Every configuration it hands out can be completed to an accepted text.
 
     `alphabet`: bytes that can be written at all; texts with others are not in the language.
+    `controls`: the control tokens of a model; without them they stand for their texts.
     `values`: whether values that must be distinct are kept, "ignored", or only "entered": a value
     can begin where a fresh one is left, and its text is not looked at.
     `horizon`: the automaton is only asked about the next `horizon` bytes; counts beyond it are
@@ -65,10 +66,11 @@ class Automaton:
         rules: Rules | Network,
         *,
         alphabet: frozenset[int] = ALL_BYTES,
+        controls: Collection[str] | None = None,
         values: Literal["kept", "ignored", "entered"] = "kept",
         horizon: int | None = None,
     ) -> None:
-        self._network = rules if isinstance(rules, Network) else lower(rules, alphabet)
+        self._network = rules if isinstance(rules, Network) else lower(rules, alphabet, controls)
         self._keeps_values = values == "kept"
         self._frames = FrameTable()
         self._watch = ValueWatch(self, self._network)

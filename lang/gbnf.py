@@ -14,7 +14,7 @@ from typing import Literal as OneOf
 from .errors import GrammarError
 from .gbnf_limits import check_beginnings
 from .gbnf_lowering import MAX_BOUND, lower
-from .ir import Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .ir import Alt, CharClass, ControlToken, Literal, Node, Ref, Repeat, Rules, Seq
 from .ir_walk import fold
 from .regex_sets import ANY, Ranges, complement
 
@@ -88,6 +88,8 @@ class _RulePrinter:
                 if ranges == ((0, 0),):
                     raise self._error("needs the character NUL, which llama.cpp never matches")
                 return _Printed(_print_class(ranges))
+            case ControlToken(text):
+                return _Printed(text)
             case Ref(name):
                 return _Printed(self._names[name], rules=1)
             case Seq():

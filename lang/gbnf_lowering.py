@@ -17,7 +17,7 @@ from math import isqrt
 from .choices import prefix_tree
 from .errors import GrammarError
 from .gbnf_plain import plain
-from .ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
+from .ir import EMPTY, NEVER, Alt, CharClass, ControlToken, Literal, Node, Ref, Repeat, Rules, Seq
 from .ir_facts import nullable, nullable_rules, productive_rules
 from .ir_walk import fold, references, with_children
 
@@ -107,7 +107,7 @@ def _forms(node: Node, below: list[_Forms], nonempty: dict[str, str]) -> _Forms:
     match node:
         case Literal(""):
             return _Forms(EMPTY, NEVER, NEVER, True)
-        case Literal() | CharClass():
+        case Literal() | CharClass() | ControlToken():
             return _Forms(node, node, node, False)
         case Ref(name):
             if name not in nonempty:

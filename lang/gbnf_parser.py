@@ -3,8 +3,9 @@
 The language is llama.cpp's `grammars/README.md`, read strictly where llama.cpp guesses: a rule
 defined twice is an error (it takes the last), so is a class `[]` (it takes the empty text), and a
 bound above 2,000 counts (it drops it). One thing is looser: a rule goes on until the next
-`name ::=`, wherever its lines break. References to tokens (`<think>`, `<[1000]>`, `!<think>`) are
-refused, because the IR speaks characters: a text, however it is cut into tokens.
+`name ::=`, wherever its lines break. `<think>` is the control token of that text;
+tokens by number (`<[1000]>`) and all but one (`!<think>`) are refused, because otherwise the IR
+speaks characters: a text, however it is cut into tokens.
 
 Rule names may have capitals and start with a digit; the IR's may not, so they are respelled.
 """
@@ -18,7 +19,19 @@ from typing import TYPE_CHECKING, NoReturn
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, v_args
 
 from .errors import GrammarError
-from .ir import EMPTY, MAX_CODE_POINT, SURROGATES, Alt, CharClass, Literal, Node, Ref, Repeat, Rules
+from .ir import (
+    EMPTY,
+    MAX_CODE_POINT,
+    SURROGATES,
+    Alt,
+    CharClass,
+    ControlToken,
+    Literal,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+)
 from .ir import Seq as Sequence
 from .ir_check import check
 from .ir_facts import productive_rules
@@ -64,7 +77,7 @@ MISTAKES = {
     "/": 'there are no regular expressions here; write texts "...", classes [...] and * + ?',
     "]": "a ']' that closes nothing; write \"]\" for a bracket",
     "}": 'a "}" that closes nothing; write "}" in quotes for a brace',
-    "<": "references to tokens need their end, and are not supported; write the text",
+    "<": "a control token is written with its end, as in <think>",
     "NAME": "a rule is written name ::= body",
     "RPAR": "a ')' that closes nothing; write \")\" for a bracket",
     "QUANTIFIER": "nothing to repeat before it",
@@ -186,11 +199,13 @@ class _Builder(_Transformer):
         return Ref(token)
 
     def token(self, token: Token) -> Node:
-        raise _error(
-            f"{token} refers to a token of one model's vocabulary, and this grammar is a set of "
-            "texts, for any model; write the characters that are meant in quotes",
-            token,
-        )
+        if token.startswith("!") or token[1:2] == "[" or len(token) < 3:
+            raise _error(
+                f"{token} means tokens by number, or all but one; only a control token by its "
+                "text, as in <think>, can be meant",
+                token,
+            )
+        return ControlToken(str(token))
 
     def repeat(self, item: Node, token: Token) -> Node:
         if token in ("*", "+", "?"):

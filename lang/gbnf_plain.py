@@ -16,16 +16,12 @@ from .gbnf_automata import dfa_to_node, substring_dfa
 from .gbnf_distinct import distinct_to_node
 from .gbnf_members import members_to_node
 from .ir import (
-    Alt,
     CharClass,
-    Element,
     Literal,
     Members,
     Node,
     Ref,
-    Repeat,
     Rules,
-    Seq,
     Substring,
     Terminal,
     Unique,
@@ -86,7 +82,7 @@ class _Plain:
                 members = with_children(node, below)
                 assert isinstance(members, Members)
                 return members_to_node(members, self._new_rules)
-            case Literal() | CharClass() | Seq() | Alt() | Repeat() | Ref() | Unique() | Element():
+            case _:
                 return with_children(node, below)
 
     def without_unique(self, node: Node, below: list[Node]) -> Node:

@@ -87,6 +87,16 @@ class Substring:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlToken:
+    """A control token of the model, such as <think>, by its text.
+
+    While a model generates it is that one token and no spelling of it; in a text it is the text.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """A declared member of an object: `key` as it is spelled, quotes included, and the `rest`."""
 
@@ -139,6 +149,7 @@ Node: TypeAlias = (
     | Dfa
     | Terminal
     | Substring
+    | ControlToken
     | Members
     | Unique
     | Element

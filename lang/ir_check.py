@@ -18,6 +18,7 @@ from .ir import (
     SURROGATES,
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Members,
@@ -31,7 +32,7 @@ from .ir import (
     Unique,
 )
 from .ir_facts import left_recursion, rule_facts
-from .ir_walk import children, references
+from .ir_walk import children, references, walk
 
 MAX_NODES = 1_000_000
 """Nodes in one grammar; a shared node counts as often as it is used."""
@@ -113,12 +114,18 @@ def _check_node(node: Node, rule: str, rules: Mapping[str, Node], checked: set[i
             _check_bounds("a repetition", low, high, rule)
         case Terminal(inner):
             used = references(inner)
+            if any(isinstance(part, ControlToken) for part, _ in walk(inner)):
+                raise GrammarError(f"grammar: rule {rule!r}: a control token inside a terminal")
             checked.add(id(node))
             if used:
                 raise GrammarError(
                     f"grammar: rule {rule!r}: a terminal uses the rule {used[0]!r}; "
                     "a terminal is made of texts and classes alone"
                 )
+        case ControlToken(text):
+            _check_text(text, rule)
+            if not text:
+                raise GrammarError(f"grammar: rule {rule!r}: a control token without a text")
         case Substring(text):
             _check_text(text, rule)
             if not text:

@@ -15,6 +15,7 @@ from .dfa import Dfa
 from .ir import (
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Members,
@@ -139,6 +140,8 @@ class _Survey:
             case Repeat(item, low, _):
                 inner = self.facts(item)
                 return inner if low else _EMPTY
+            case ControlToken():
+                return _TEXT
             case CharClass(ranges):
                 return _TEXT if ranges else _NOTHING
             case Dfa():
@@ -202,7 +205,7 @@ def _lead(node: Node, nullable_names: AbstractSet[str], found: dict[str, int]) -
             if high == 0:
                 return True
             return _lead(item, nullable_names, found) or low == 0
-        case CharClass() | Substring():
+        case CharClass() | Substring() | ControlToken():
             return False
         case Dfa():
             return 0 in node.accepting

@@ -12,6 +12,7 @@ from .errors import GrammarError
 from .ir import (
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Member,
@@ -156,6 +157,8 @@ class IrGraph:
                 case Terminal(node) if not self.children[i]:
                     if any(self._alphabet.issuperset(encode(w)) for w in words_of(node) or ()):
                         learn(i, False)
+                case ControlToken():
+                    learn(i, False)
                 case Substring(text):
                     if any(self._alphabet.issuperset(encode(char)) for char in text):
                         learn(i, False)

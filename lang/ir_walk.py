@@ -10,6 +10,7 @@ from .dfa import Dfa
 from .ir import (
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Member,
@@ -39,7 +40,7 @@ def children(node: Node) -> tuple[Node, ...]:
         case Members(members, extra, separator):
             last = () if extra is None else (extra,)
             return (*(member.rest for member in members), separator, *last)
-        case Literal() | CharClass() | Ref() | Dfa() | Substring():
+        case Literal() | CharClass() | Ref() | Dfa() | Substring() | ControlToken():
             return ()
 
 
@@ -65,7 +66,7 @@ def with_children(node: Node, below: Sequence[Node]) -> Node:
             )
             last = None if extra is None else below[-1]
             return Members(renewed, last, below[len(members)], low, high, ordered)
-        case Literal() | CharClass() | Ref() | Dfa() | Substring():
+        case Literal() | CharClass() | Ref() | Dfa() | Substring() | ControlToken():
             return node
 
 
@@ -130,6 +131,8 @@ def _label(node: Node) -> str:
             return f"dfa {node.edges} {sorted(node.accepting)}"
         case Terminal(_, excluded):
             return f"terminal {sorted(excluded)}"
+        case ControlToken(text):
+            return f"control {text!r}"
         case Substring(text, words):
             return f"substring {words} {text!r}"
         case Members(members, extra, _, low, high, ordered):

@@ -18,7 +18,7 @@ in Python: IR of any depth is lowered with an explicit stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from threading import Lock
 from typing import NamedTuple, TypeAlias
@@ -28,6 +28,7 @@ from .errors import GrammarError
 from .ir import (
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Members,
@@ -116,13 +117,29 @@ class Network:
                 del self.unwritten[state]
 
 
-def lower(rules: Rules, alphabet: frozenset[int] = ALL_BYTES) -> Network:
+CONTROL_MARK = b"\xff"
+"""Begins and ends a control token as bytes; no byte of UTF-8."""
+
+
+def control_bytes(text: str) -> bytes:
+    """A control token as a piece that no text spells."""
+    return CONTROL_MARK + text.encode() + CONTROL_MARK
+
+
+def lower(
+    rules: Rules,
+    alphabet: frozenset[int] = ALL_BYTES,
+    controls: Collection[str] | None = None,
+) -> Network:
     """The network of `rules`, without the texts that hold a byte outside `alphabet`.
 
-    Raises GrammarError for a `Ref` to a rule that does not exist, and for a grammar that no text
-    at all can satisfy.
+    `controls`: the control tokens of a model, which then stand for themselves (`control_bytes`);
+    None: they stand for their texts.
+
+    Raises GrammarError for a `Ref` to a rule that does not exist, for a control token that the
+    model does not have, and for a grammar that no text at all can satisfy.
     """
-    return _Lowering(rules, alphabet).network
+    return _Lowering(rules, alphabet, controls).network
 
 
 def any_bytes() -> Network:
@@ -132,6 +149,15 @@ def any_bytes() -> Network:
     network.edges[network.start].append((0, 255, network.start))
     network.moves[network.start].append((GO, RETURN, 0))
     return network
+
+
+def _check_controls(graph: IrGraph, controls: Collection[str]) -> None:
+    for node in graph.nodes:
+        if isinstance(node, ControlToken) and node.text not in controls:
+            raise GrammarError(
+                f"this model has no control token {node.text!r}; it has "
+                f"{', '.join(sorted(controls)[:20]) or 'none'}"
+            )
 
 
 class _Task(NamedTuple):
@@ -146,10 +172,15 @@ class _Task(NamedTuple):
 class _Lowering:
     """One run of `lower`: writes the states of every node that can match something."""
 
-    def __init__(self, rules: Rules, alphabet: frozenset[int]) -> None:
+    def __init__(
+        self, rules: Rules, alphabet: frozenset[int], controls: Collection[str] | None
+    ) -> None:
         self.network = Network()
         self._alphabet = alphabet
+        self._controls = controls
         self._graph = IrGraph(rules, alphabet)
+        if controls is not None:
+            _check_controls(self._graph, controls)
         if not self._graph.productive(self._graph.roots[rules.root]):
             raise GrammarError(
                 f"no text satisfies this grammar: rule {rules.root!r} never ends or matches nothing"
@@ -201,6 +232,9 @@ class _Lowering:
                 self._write_text(encode(text), entry, after)
             case CharClass(ranges):
                 self._add_ranges(entry, ranges, after)
+            case ControlToken(text):
+                data = text.encode() if self._controls is None else control_bytes(text)
+                self._write_text(data, entry, after)
             case Seq():
                 return self._write_sequence(task)
             case Alt():

@@ -11,6 +11,7 @@ from .errors import GrammarError
 from .ir import (
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Members,
@@ -69,7 +70,7 @@ class _Writer:
     def height(self, node: Node) -> float:
         """How many rules deep the shallowest text of `node` is; infinite if there is none."""
         match node:
-            case Literal():
+            case Literal() | ControlToken():
                 return 0
             case CharClass(ranges):
                 return 0 if ranges else math.inf
@@ -104,7 +105,7 @@ class _Writer:
 
     def text(self, node: Node, depth: int) -> str:
         match node:
-            case Literal(text):
+            case Literal(text) | ControlToken(text):
                 return text
             case CharClass(ranges):
                 return self._char(ranges)

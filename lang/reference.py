@@ -18,6 +18,7 @@ from .dfa import Dfa
 from .ir import (
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Members,
@@ -151,6 +152,8 @@ class _Matcher:
                 return self._dfa(node, start)
             case Terminal(inner, excluded):
                 return self._terminal(inner, excluded, start)
+            case ControlToken(text):
+                return self._texts((text,), start)
             case Substring(text, words):
                 return self._texts(passages(text, words), start)
             case Members():
@@ -358,6 +361,8 @@ class _Matcher:
                 return name in self._finite
             case Dfa():
                 return not node.is_empty()
+            case ControlToken():
+                return True
             case Substring(text, words):
                 return any(passages(text, words))
             case Members(members, extra, separator, low, high):

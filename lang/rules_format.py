@@ -18,6 +18,7 @@ from .dfa import Dfa, Edge
 from .ir import (
     Alt,
     CharClass,
+    ControlToken,
     Element,
     Literal,
     Member,
@@ -123,6 +124,8 @@ def _row(node: Node, below: list[int]) -> tuple[Any, ...]:
             return ("dfa", tuple(sorted(node.accepting)), edges)
         case Terminal(_, excluded):
             return ("term", *below, tuple(sorted(excluded)))
+        case ControlToken(text):
+            return ("control", text)
         case Substring(text, words):
             return ("sub", text, words)
         case Unique():
@@ -152,6 +155,8 @@ def _node(row: Any, nodes: Sequence[Node]) -> Node:
             return _dfa(accepting, edges)
         case ["term", inner, list(excluded)]:
             return Terminal(_at(nodes, inner), frozenset(map(_text, excluded)))
+        case ["control", str(text)]:
+            return ControlToken(text)
         case ["sub", str(text), bool(words)]:
             return Substring(text, words)
         case ["uniq", inner]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -21,10 +22,12 @@ class Vocabulary:
     Attributes:
         pieces: the bytes of each token id; b"" for control and unused tokens, which no text spells.
         eog: ids that end a generation (end of sequence, end of turn).
+        controls: control tokens that a grammar may name, by id; none of them ends a generation.
     """
 
     pieces: tuple[bytes, ...]
     eog: frozenset[int]
+    controls: Mapping[int, str] = field(default_factory=dict, hash=False)
 
     def __len__(self) -> int:
         return len(self.pieces)

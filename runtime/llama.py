@@ -169,10 +169,14 @@ class LlamaModel:
         if self._vocabulary is None:
             ids = range(self.n_vocab)
             buffer = ctypes.create_string_buffer(64)
-            self._vocabulary = Vocabulary(
-                tuple(self._piece(i, buffer, special=False) for i in ids),
-                frozenset(i for i in ids if ll.llama_vocab_is_eog(self.vocab, i)),
-            )
+            pieces = tuple(self._piece(i, buffer, special=False) for i in ids)
+            eog = frozenset(i for i in ids if ll.llama_vocab_is_eog(self.vocab, i))
+            controls = {
+                i: text
+                for i, piece in enumerate(pieces)
+                if not piece and i not in eog and (text := self.control_text(i))
+            }
+            self._vocabulary = Vocabulary(pieces, eog, controls)
         return self._vocabulary
 
     def control_text(self, token: int) -> str:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..lang.errors import GrammarError
 from ..lang.grammar import Grammar
-from ..lang.ir import Literal, Ref, Rules, Seq
+from ..lang.ir import ControlToken, Literal, Ref, Rules, Seq
+from ..lang.ir_walk import walk
 from .base import BoolMask
 from .llama import ll
 from .spelling import Speller
@@ -43,11 +44,23 @@ class LlamaGrammarFactory:
         self.speller = speller
         self._grammar = grammar
         self._sampler = _Sampler(model, grammar.to_gbnf())
-        # llama.cpp would let text spell a control token: only tokens with text of their own count
+        # llama.cpp would let text spell a control token: only tokens with text of their own count,
+        # and those that the grammar names
+        named = {
+            node.text
+            for body in grammar.rules.rules.values()
+            for node, _ in walk(body)
+            if isinstance(node, ControlToken)
+        }
         self.candidates = np.array(
-            [i for i, piece in enumerate(vocabulary.pieces) if piece or i in vocabulary.eog],
+            [
+                i
+                for i, piece in enumerate(vocabulary.pieces)
+                if piece or i in vocabulary.eog or vocabulary.controls.get(i) in named
+            ],
             dtype=np.int32,
         )
+        self.possible = frozenset(self.candidates.tolist())
         self.eog = min(vocabulary.eog)
 
     def start(self, prefix: bytes = b"", canonical: bool = True) -> LlamaGrammarMatcher:
@@ -135,7 +148,7 @@ class LlamaGrammarMatcher:
             return 0 <= token < len(self._mask) and bool(self._mask[token])
         if self._ended or not 0 <= token < len(self._vocabulary):
             return False
-        if not self._vocabulary.pieces[token] and token not in self._vocabulary.eog:
+        if token not in self._factory.possible:
             return False
         return self._heals(token) and bool(
             self._sampler.legal(np.array([token], dtype=np.int32))[0]

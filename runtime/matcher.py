@@ -19,7 +19,7 @@ import numpy as np
 
 from ..lang.automaton import Automaton
 from ..lang.configuration import Configuration
-from ..lang.network import any_bytes
+from ..lang.network import CONTROL_MARK, any_bytes
 from ..lang.utf8 import complete_length
 from .base import BoolMask, Vocabulary
 from .masks import MaskStats, MaskTable
@@ -51,9 +51,12 @@ class GrammarMatcherFactory:
         trie: TokenTrie,
     ) -> None:
         self.vocabulary = vocabulary
+        self.pieces = trie.pieces
         self.is_free = grammar is None
         self.automaton = Automaton(
-            any_bytes() if grammar is None else grammar.rules, alphabet=trie.alphabet
+            any_bytes() if grammar is None else grammar.rules,
+            alphabet=trie.alphabet,
+            controls=frozenset(vocabulary.controls.values()),
         )
         self.masks = MaskTable(self.automaton, trie, vocabulary.eog)
         self.speller = speller
@@ -135,7 +138,7 @@ class GrammarMatcher:
             return _Position(configuration, b"", True) if self.is_accepting else None
         if factory.is_free and not pending:
             return self._at
-        piece = factory.vocabulary.pieces[token]
+        piece = factory.pieces[token]
         if len(piece) < len(pending):
             if token not in factory.speller.first_tokens(pending, self._canonical):
                 return None
@@ -154,10 +157,10 @@ class GrammarMatcher:
         if ended:
             return []
         text, end = factory.automaton.forced_run(configuration)
-        text = pending + text
+        text, mark, _ = (pending + text).partition(CONTROL_MARK)
         if not text:
-            return []
-        is_last = end.accepting and not end.places
+            return self._take_only_legal() if mark else []
+        is_last = bool(mark) or (end.accepting and not end.places)
         known = max(complete_length(text), len(pending))
         tokens = factory.speller.canonical(text[:known])
         if tokens is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lang.network import CONTROL_MARK, control_bytes
 from .base import Vocabulary
 from .byte_trie import ByteTrie
 from .terminal_walks import TerminalWalks
@@ -13,23 +14,28 @@ from .terminal_walks import TerminalWalks
 class TokenTrie(ByteTrie):
     """The byte trie of a vocabulary. Shared by every constraint on the model.
 
-    Tokens without text (`b""`) and end-of-generation tokens are not in it.
+    Tokens without text (`b""`), tokens with a byte that no text has (0xFF) and end-of-generation
+    tokens are not in it.
 
     Attributes:
         token_node: int32[n_vocab], the node that spells the token; -1 for tokens not in the trie.
         longest_token_bytes: depth of the deepest node.
         alphabet: the bytes that occur in tokens.
-        pieces: the text of each token.
+        pieces: the bytes that each token stands for; a control token's are `control_bytes`.
         walks: what is known about terminals over this vocabulary.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        pieces = self.pieces = vocabulary.pieces
+        # no text has the byte that marks control tokens, so no other token needs it
+        spelled = [b"" if CONTROL_MARK in piece else piece for piece in vocabulary.pieces]
+        for token, name in vocabulary.controls.items():
+            spelled[token] = control_bytes(name)
+        pieces = self.pieces = tuple(spelled)
         ids = [i for i, piece in enumerate(pieces) if piece and i not in vocabulary.eog]
         ids.sort(key=pieces.__getitem__)
         lengths = np.array([len(pieces[i]) for i in ids], dtype=np.int64)
         text = np.frombuffer(b"".join(pieces[i] for i in ids), dtype=np.uint8)
-        self.alphabet = frozenset(np.unique(text).tolist())
+        self.alphabet = frozenset(b"".join(vocabulary.pieces)) - frozenset(CONTROL_MARK)
         offsets = np.cumsum(lengths) - lengths
         order = np.array(ids, dtype=np.int64)
 
