@@ -17,7 +17,7 @@ from .errors import SchemaError
 from .ir import NEVER, Alt, Literal, Node, Ref, Repeat, Seq, Terminal
 from .ir_walk import references
 from .json_alternatives import Alternatives
-from .json_demand import ANYTHING, Demand
+from .json_demand import Demand
 from .json_layout import Layout, Punctuation
 from .json_merge import exactly, structure
 from .json_number_set import NumberSet
@@ -251,10 +251,6 @@ class Build:
             return item
         more = Seq((self.punctuation.comma(depth), item))
         return Seq((item, Repeat(more, low - 1, None if high is None else high - 1)))
-
-    def anything(self, depth: int) -> Node:
-        """Any value."""
-        return self.node(ANYTHING, depth, "value")
 
 
 def _needed(node: Node) -> list[str]:

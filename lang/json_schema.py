@@ -70,11 +70,6 @@ def compile_schema(
             return CompiledSchema(rules, (*dropped.values(), *compilation.notes.values()))
 
 
-def schema_to_rules(schema: Mapping[str, object] | bool) -> Rules:
-    """The rules of `compile_schema` in the layout for writing."""
-    return compile_schema(schema).rules
-
-
 def _droppable(error: SchemaError, alternatives: Alternatives) -> str | None:
     """The keyword that the error is about, if it is a well-formed one of the node at its path."""
     keyword = error.keyword

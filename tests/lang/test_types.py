@@ -31,7 +31,7 @@ from pydantic import (
 
 from treegram.lang.errors import SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_schema import schema_to_rules
+from treegram.lang.json_layout import Layout
 from treegram.lang.random_text import random_text
 from treegram.lang.types import output_type
 
@@ -159,7 +159,7 @@ TYPES = [
 @pytest.mark.parametrize("annotation", TYPES, ids=str)
 def test_every_text_of_the_grammar_is_a_value(annotation: object) -> None:
     output = output_type(annotation)
-    grammar = Grammar(schema_to_rules(output.schema))
+    grammar = Grammar.from_schema(output.schema, Layout())
     rng = random.Random(11)
     for _ in range(25):
         text = random_text(grammar.rules, rng, max_depth=8)
@@ -183,7 +183,7 @@ def test_every_text_of_the_grammar_is_a_value(annotation: object) -> None:
 )
 def test_values_come_back_as_their_type(annotation: Any, text: str, value: object) -> None:
     output = output_type(annotation)
-    assert Grammar(schema_to_rules(output.schema)).accepts(text)
+    assert Grammar.from_schema(output.schema, Layout()).accepts(text)
     parsed = output.parse(text)
     if value is not None:
         assert parsed == value
@@ -192,12 +192,15 @@ def test_values_come_back_as_their_type(annotation: Any, text: str, value: objec
 
 
 def test_python_objects_are_closed_and_schemas_are_not() -> None:
-    closed = Grammar(schema_to_rules(output_type(Cat).schema))
+    closed = Grammar.from_schema(output_type(Cat).schema, Layout())
     assert not closed.accepts('{"lives": 9, "color": "red"}')
-    extra = Grammar(schema_to_rules(output_type(Extra).schema))
+    extra = Grammar.from_schema(output_type(Extra).schema, Layout())
     assert extra.accepts('{"a": 1, "color": "red"}')
     plain = {"type": "object", "properties": {"lives": {"type": "integer"}}}
-    assert Grammar(schema_to_rules(output_type(plain).schema)).accepts('{"lives": 9, "color": 1}')
+    grammar = Grammar.from_schema(output_type(plain).schema, Layout())
+    assert grammar.accepts('{"lives": 9, "color": 1}')
+        '{"lives": 9, "color": 1}'
+    )
 
 
 def test_a_schema_gives_plain_json_values() -> None:
@@ -214,7 +217,7 @@ def search(query: str, limit: int = 5, *, kind: Literal["web", "news"] = "web") 
 
 def test_a_callable_stands_for_its_keyword_arguments() -> None:
     output = output_type(search)
-    grammar = Grammar(schema_to_rules(output.schema))
+    grammar = Grammar.from_schema(output.schema, Layout())
     assert grammar.accepts('{"query": "x", "kind": "news"}')
     assert not grammar.accepts('{"kind": "news"}')
     assert not grammar.accepts('{"query": "x", "other": 1}')
@@ -260,11 +263,11 @@ def test_what_has_no_schema_is_refused(bad: object) -> None:
 
 
 def test_keys_of_a_typed_dict_may_be_optional() -> None:
-    grammar = Grammar(schema_to_rules(output_type(Shelf).schema))
+    grammar = Grammar.from_schema(output_type(Shelf).schema, Layout())
     assert grammar.accepts("{}")
     assert grammar.accepts('{"movies": [{"title": "Alien"}], "best": null}')
     assert not grammar.accepts('{"movies": [{"year": 1979}]}')
-    strict = Grammar(schema_to_rules(output_type(Movie).schema))
+    strict = Grammar.from_schema(output_type(Movie).schema, Layout())
     assert not strict.accepts('{"year": 1979}')
 
 
