@@ -21,12 +21,12 @@ from typing import Literal
 
 from .configuration import Configuration, ForcedRun, Parts, Place, Successors
 from .counted_terminal import CountedState
+from .dominance import without_dominated
 from .errors import GrammarError
 from .frames import Frame, FrameTable, Held
 from .ir import Rules
 from .ir_graph import ALL_BYTES
 from .network import GO, RETURN, TERMINAL, Network, lower
-from .scopes import Loop
 from .stack_moves import StackMoves
 from .terminal_state import TerminalState
 from .value_watch import ValueWatch
@@ -457,7 +457,7 @@ class Automaton:
 
     def _intern(self, places: frozenset[Place], accepting: bool) -> Configuration:
         if len(places) > 2:
-            places = self._without_dominated(places)
+            places = without_dominated(places, self._network.scopes)
         key = (places, accepting)
         configuration = self._configurations.get(key)
         if configuration is None:
@@ -468,34 +468,3 @@ class Automaton:
                 self.start.texts.clear()
             configuration = self._configurations.setdefault(key, Configuration(places, accepting))
         return configuration
-
-    def _without_dominated(self, places: frozenset[Place]) -> frozenset[Place]:
-        """Drops a place that another one covers: same state, same loop, no fewer iterations left.
-
-        Without this an ambiguous body such as `(a|aa){0,1000}` would keep every possible count.
-        """
-        scopes = self._network.scopes
-        most: dict[tuple[int | TerminalState, int, Frame | None], int | None] = {}
-        counted: list[tuple[Place, tuple[int | TerminalState, int, Frame | None], int | None]] = []
-        kept: list[Place] = []
-        for place in places:
-            state, frame = place
-            # low <= 1: this iteration is the last that must run, so only `high` tells places apart
-            if (
-                frame is None
-                or frame.after >= 0
-                or not isinstance(scopes[-1 - frame.after], Loop)
-                or (isinstance(frame.low, int) and frame.low > 1)
-            ):
-                kept.append(place)
-                continue
-            key = (state, frame.after, frame.parent)
-            counted.append((place, key, frame.high))
-            if key not in most:
-                most[key] = frame.high
-            else:
-                best = most[key]
-                if best is not None and (frame.high is None or frame.high > best):
-                    most[key] = frame.high
-        kept += [place for place, key, high in counted if most[key] == high]
-        return frozenset(kept) if len(kept) < len(places) else places
