@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from .automaton import Automaton
     from .configuration import Configuration
 
-MAX_TEXTS = 2000
-"""Beginnings that a search looks at before it takes its goal for one that can be reached."""
+MAX_STEPS = 4000
+"""Bytes that a search tries before it takes its goal for one that can be reached."""
+
+_KEPT = 2000
 
 _CLOSING = b'"]}1'
 """What most often completes a JSON value, and is tried first."""
@@ -64,9 +66,9 @@ class Completions:
         self._known: dict[Configuration, bytes | None] = {}
 
     def of(self, at: Configuration) -> bytes | None:
-        """What completes a text that led to `at`; None if MAX_TEXTS places lead to no end."""
+        """What completes a text that led to `at`; None if MAX_STEPS bytes do not find it."""
         if at not in self._known:
-            if len(self._known) > MAX_TEXTS:
+            if len(self._known) > _KEPT:
                 self._known.clear()
             self._known[at] = self._search(at)
         return self._known[at]
@@ -77,9 +79,11 @@ class Completions:
         automaton = self._automaton
         ways: dict[Configuration, bytes] = {at: b""}
         queue = deque([at])
-        while queue and len(ways) <= MAX_TEXTS:
+        steps = 0
+        while queue and steps <= MAX_STEPS:
             here = queue.popleft()
             legal = automaton.next_bytes(here)
+            steps += len(legal)
             closing = [byte for byte in _CLOSING if byte in legal]
             for byte in (*closing, *legal):
                 following = automaton.step(here, byte)
@@ -107,18 +111,20 @@ def has_fresh_value(
 
     `automaton` runs one value. Most often one completion tells. Else shortest ones come first, and
     of the bytes that lead to the same place only as many as are needed to get past `seen`. After
-    MAX_TEXTS beginnings the answer is yes: so many short spellings of so few values occur only
-    where a value has endless ones.
+    MAX_STEPS bytes the answer is yes: so many spellings of so few values occur only where a value
+    has endless ones.
     """
     rest = completions.of(at)
-    if rest and value_of(text + rest) not in seen:
+    if rest is None or (rest and value_of(text + rest) not in seen):
         return True
     queue = deque([(at, text)])
-    looked_at = 1
+    steps = 0
     while queue:
         here, so_far = queue.popleft()
         ways: dict[Configuration, int] = {}
-        for byte in automaton.next_bytes(here):
+        legal = automaton.next_bytes(here)
+        steps += len(legal)
+        for byte in legal:
             following = automaton.step(here, byte)
             assert following is not None, "the byte is legal"
             count = ways.get(following, 0)
@@ -129,8 +135,7 @@ def has_fresh_value(
             if following.accepting and value_of(longer) not in seen:
                 return True
             queue.append((following, longer))
-            looked_at += 1
-        if looked_at > MAX_TEXTS:
+        if steps > MAX_STEPS:
             return True
     return False
 
@@ -138,19 +143,22 @@ def has_fresh_value(
 def can_reach(
     automaton: Automaton, start: Configuration, found: Callable[[Configuration], bool]
 ) -> bool:
-    """Whether some text leads from `start` to what is `found`; yes if MAX_TEXTS places do not."""
+    """Whether some text leads from `start` to what is `found`; yes after MAX_STEPS bytes."""
     queue = deque([start])
     known = {start}
+    steps = 0
     while queue:
         here = queue.popleft()
         if found(here):
             return True
-        for byte in automaton.next_bytes(here):
+        legal = automaton.next_bytes(here)
+        steps += len(legal)
+        for byte in legal:
             following = automaton.step(here, byte)
             assert following is not None, "the byte is legal"
             if following not in known:
                 known.add(following)
                 queue.append(following)
-        if len(known) > MAX_TEXTS:
+        if steps > MAX_STEPS:
             return True
     return False
