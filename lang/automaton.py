@@ -372,6 +372,10 @@ class Automaton:
         run = None if isinstance(state, TerminalState) else self._network.runs.get(state)
         return b"" if run is None else run.data[run.at :]
 
+    def values_in_writing(self, configuration: Configuration) -> set[bytes]:
+        """The texts so far of all values that must differ from others."""
+        return self._watch.values_in_writing(configuration)
+
     def string_in_writing(self, configuration: Configuration) -> tuple[bytes, list[str]] | None:
         """The text so far of the string that must differ from others, and those others.
 

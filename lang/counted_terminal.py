@@ -21,6 +21,9 @@ class CountedState(TerminalState):
         self.base = base
         self.count = count
 
+    def is_endless(self) -> bool:
+        return self.machine.high is None and self.base.is_endless()
+
     def settled(self, horizon: int) -> CountedState:
         """A state that goes on like this one for `horizon` bytes: far bounds are alike."""
         machine, count = self.machine, self.count

@@ -19,6 +19,9 @@ class ExceptState(TerminalState):
         self.base = base
         self.node = node
 
+    def is_endless(self) -> bool:
+        return self.base.is_endless()
+
     def _step(self, byte: int) -> TerminalState | None:
         base = self.base.step(byte)
         node = self.machine.children[self.node].get(byte)

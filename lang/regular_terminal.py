@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .configuration import Configuration
 
 _KEPT = 512
+_MAX_SEARCHED = 200
 
 
 class RegularState(TerminalState):
@@ -26,6 +27,9 @@ class RegularState(TerminalState):
         super().__init__(accepting, not configuration.can_continue)
         self.machine = machine
         self.configuration = configuration
+
+    def is_endless(self) -> bool:
+        return self.machine.is_endless(self.configuration)
 
     def _step(self, byte: int) -> TerminalState | None:
         return self.machine.state(self.machine.automaton.step(self.configuration, byte))
@@ -42,6 +46,7 @@ class RegularMachine:
 
         self.automaton: Automaton = Automaton(Rules("root", {"root": node}), alphabet=alphabet)
         self._states: dict[Configuration, RegularState] = {}
+        self._endless: dict[Configuration, bool] = {}
 
     def start(self, nonempty: bool) -> RegularState:
         """The first state; `nonempty`: the empty text does not count."""
@@ -61,6 +66,37 @@ class RegularMachine:
             state = RegularState(self, configuration, configuration.accepting)
             state = self._states.setdefault(configuration, state)
         return state
+
+    def is_endless(self, configuration: Configuration) -> bool:
+        """Whether a loop can be reached: from each of its places some text is completed."""
+        if configuration not in self._endless:
+            self._endless[configuration] = self._reaches_loop(configuration)
+        return self._endless[configuration]
+
+    def _reaches_loop(self, start: Configuration) -> bool:
+        on_path = {start}
+        done: set[Configuration] = set()
+        path = [(start, self._following(start))]
+        while path:
+            here, following = path[-1]
+            if not following:
+                path.pop()
+                on_path.discard(here)
+                done.add(here)
+                continue
+            target = following.pop()
+            if target in on_path:
+                return True
+            if target not in done:
+                if len(path) + len(done) > _MAX_SEARCHED:
+                    return False
+                on_path.add(target)
+                path.append((target, self._following(target)))
+        return False
+
+    def _following(self, configuration: Configuration) -> list[Configuration]:
+        targets = self.automaton.successors(configuration).targets
+        return [target for target in targets if target is not None]
 
 
 @lru_cache(_KEPT)

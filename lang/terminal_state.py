@@ -28,6 +28,10 @@ class TerminalState:
     def _step(self, byte: int) -> TerminalState | None:
         raise NotImplementedError
 
+    def is_endless(self) -> bool:
+        """Whether it is sure that endlessly many texts can follow."""
+        return False
+
     def next_bytes(self) -> bytes:
         """The legal next bytes, in ascending order."""
         if self._legal is None:

@@ -14,6 +14,7 @@ from .frames import Frame
 from .network import Network
 from .scopes import Value
 from .stack_moves import list_of
+from .terminal_state import TerminalState
 
 if TYPE_CHECKING:
     from .automaton import Automaton
@@ -32,7 +33,12 @@ class ValueWatch:
 
     def can_differ(self, place: Place) -> bool:
         """Whether the values at a place, those being written and those to come, can be fresh."""
-        top = place[1]
+        state, top = place
+        if isinstance(state, TerminalState):
+            if state.is_endless():
+                return True  # the value can become one of endlessly many, and so all around it
+        elif (run := self._network.runs.get(state)) is not None and run.at > 1:
+            return True  # inside a literal, after its first byte, nothing is decided
         frame, is_inside = top, False
         while frame is not None and frame.watched:
             if isinstance(frame.low, bytes):
@@ -118,6 +124,17 @@ class ValueWatch:
         if values not in self._helpers:
             self._helpers[values] = self._automaton.careless(values)
         return self._helpers[values]
+
+    def values_in_writing(self, configuration: Configuration) -> set[bytes]:
+        """The texts so far of all values that must differ from others."""
+        found: set[bytes] = set()
+        for _, top in configuration.places:
+            frame = top
+            while frame is not None:
+                if isinstance(frame.low, bytes):
+                    found.add(frame.low)
+                frame = frame.parent
+        return found
 
     def string_in_writing(self, configuration: Configuration) -> tuple[bytes, list[str]] | None:
         """The text of the string being written that must differ from others, and those.

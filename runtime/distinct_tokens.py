@@ -7,6 +7,7 @@ a value, or leaves it no way to differ, can be illegal for that; few can, and ea
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,13 @@ from .token_trie import TokenTrie
 MAX_TRIED = 256
 """Legal tokens that are all tried; of more, only those that can end a value."""
 
-_CLOSING = b'",]} \n'
+_ENDS = {ord("{"): rb"\}", ord("["): rb"\]", ord('"'): b'"'}
+"""What ends a value, by its first byte."""
+
+_WHOLE = rb'"[^"]*"|\{\s*\}|\[\s*\]|(?:[-+0-9eE.]|true|false|null)[,\]}\s]'
+"""A value that begins and ends in one token."""
+
+_QUOTES = re.compile(rb'\\.|(")', re.DOTALL)
 
 
 class DistinctTokens:
@@ -28,7 +35,7 @@ class DistinctTokens:
     def __init__(self, automaton: Automaton, trie: TokenTrie) -> None:
         self._automaton = automaton
         self._trie = trie
-        self._closing: BoolMask | None = None
+        self._ending: dict[bytes, BoolMask] = {}
 
     def strike_out(self, mask: BoolMask, configuration: Configuration, prefix: bytes) -> None:
         """Clears in `mask` the tokens after which the values could no longer all differ.
@@ -48,7 +55,11 @@ class DistinctTokens:
             return legal
         strings = self._automaton.string_in_writing(configuration)
         if strings is None:
-            return np.flatnonzero(mask & self._closing_tokens())
+            endings = {_ending(text) for text in self._automaton.values_in_writing(configuration)}
+            can_end = np.zeros(len(mask), dtype=bool)
+            for ending in endings or {_WHOLE}:
+                can_end |= self._tokens_with(ending)
+            return np.flatnonzero(mask & can_end)
         text, seen = strings
         found: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
         for value in seen:
@@ -60,10 +71,21 @@ class DistinctTokens:
         suspects = np.concatenate(found)
         return suspects[mask[suspects]]
 
-    def _closing_tokens(self) -> BoolMask:
-        if self._closing is None:
-            pieces = self._trie.pieces
-            self._closing = np.array(
-                [any(byte in _CLOSING for byte in piece) for piece in pieces], dtype=bool
-            )
-        return self._closing
+    def _tokens_with(self, pattern: bytes) -> BoolMask:
+        """The tokens in which a regex is found."""
+        if pattern not in self._ending:
+            search = re.compile(pattern, re.DOTALL).search
+            flags = [search(piece) is not None for piece in self._trie.pieces]
+            self._ending[pattern] = np.array(flags, dtype=bool)
+        return self._ending[pattern]
+
+
+def _ending(text: bytes) -> bytes:
+    """A regex that a token matches if it can end the value that begins with `text`."""
+    if not text:
+        return _WHOLE
+    end = _ENDS.get(text[0])
+    if end is None:
+        return rb'[",\]}\s]'
+    in_string = text[0] != ord('"') and sum(map(bool, _QUOTES.findall(text))) % 2 == 1
+    return rb'".*' + end if in_string else end
