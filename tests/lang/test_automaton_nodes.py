@@ -6,8 +6,6 @@ import itertools
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from treegram.lang.automaton import Automaton
 from treegram.lang.ir import (
@@ -59,22 +57,25 @@ def walk(automaton: Automaton, random: Random) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_the_automaton_agrees_with_the_plain_matcher(random: Random) -> None:
-    rules = random_rules(random, depth=2)
+@pytest.mark.parametrize("seed", range(60))
+def test_the_automaton_agrees_with_the_plain_matcher(seed: int) -> None:
+    """Small grammars and short texts: the plain matcher takes exponential time on others."""
+    random = Random(seed)
+    rules = random_rules(random, depth=1)
     automaton = Automaton(rules)
-    text = walk(automaton, random)[:30]
-    cut = random.randrange(len(text) + 1)
-    for variant in (text, text[:-1], text[:cut] + random.choice('ab"1, ]}') + text[cut:]):
-        assert automaton.accepts(variant.encode()) == matches(rules, variant), variant
-        assert automaton.accepts_prefix(variant.encode()) == matches_prefix(rules, variant), variant
+    for _ in range(4):
+        text = walk(automaton, random)[:12]
+        cut = random.randrange(len(text) + 1)
+        for variant in (text, text[:-1], text[:cut] + random.choice('ab"1, ]}') + text[cut:]):
+            read = automaton.run(automaton.start, variant.encode())
+            assert (read is not None and read.accepting) == matches(rules, variant), variant
+            assert (read is not None) == matches_prefix(rules, variant), variant
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_running_a_text_is_stepping_through_its_bytes(random: Random) -> None:
+@pytest.mark.parametrize("seed", range(40))
+def test_running_a_text_is_stepping_through_its_bytes(seed: int) -> None:
+    random = Random(seed)
     automaton = Automaton(random_rules(random))
     data = walk(automaton, random).encode()
     for cut in range(0, len(data), 3):
