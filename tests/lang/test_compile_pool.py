@@ -155,7 +155,8 @@ def run_script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
         "from treegram.lang.compile_pool import shared_pool\n"
         "from treegram.lang.front_ends import Source\n"
         "small = Source('regex', 'a+')\n"
-        "large = Source('choices', json.dumps([f'choice {n}' for n in range(300_000)]))\n"
+        "names = {f'p{n}': {'pattern': f'^a{n}.*b$', 'maxLength': 90} for n in range(900)}\n"
+        "large = Source('schema', json.dumps({'properties': names}))\n"
         "print('begins')\n" + body
     )
     return subprocess.run(
@@ -186,6 +187,7 @@ def test_interrupted_by_the_user(tmp_path: Path) -> None:
         "    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "    try:\n"
         "        shared_pool().compile(large)\n"
+        "        time.sleep(60)  # done before it was interrupted\n"
         "    except KeyboardInterrupt:\n"
         "        print('interrupted')\n"
         "shared_pool().compile(small)\n",

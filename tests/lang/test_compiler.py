@@ -19,7 +19,7 @@ from treegram.lang.front_ends import Source, compile_here
 from treegram.lang.grammar_cache import GrammarCache
 
 SMALL = Source("regex", "[a-f]{2,8}")
-LARGE = Source("choices", json.dumps([f"choice number {n}" for n in range(20_000)]))
+LARGE = Source("schema", json.dumps({"properties": {f"property {n}": {} for n in range(3_000)}}))
 
 
 class Unused(CompilePool):
