@@ -49,7 +49,7 @@ from .utf8 import ByteRange, byte_sequences
 RETURN = 0
 """The state that ends every rule and every scope's body: it pops a frame, or accepts."""
 
-WRITTEN_BYTES = 1024
+WRITTEN_BYTES = 128
 """Bytes of a text that are written at once."""
 
 UNROLLED_STATES = 8
