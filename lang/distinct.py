@@ -1,7 +1,7 @@
 """Values that must differ: when two JSON texts are one value, and whether another one is left.
 
 A list of distinct values is not context-free, so the automaton keeps the values in its stack, and
-never goes where every way to finish the current value repeats one of them (`has_fresh_value`), nor
+never goes where every way to finish the current value repeats one of them (`Completions`), nor
 where only such a value can follow (`can_reach`).
 """
 
@@ -59,7 +59,7 @@ def _frozen(value: object) -> Hashable:
 
 
 class Completions:
-    """The shortest way to complete a text, per configuration of one automaton; remembered."""
+    """The ways to complete the texts of one automaton, which runs one value; remembered."""
 
     def __init__(self, automaton: Automaton) -> None:
         self._automaton = automaton
@@ -99,45 +99,38 @@ class Completions:
                 queue.append(following)
         return None
 
+    def can_be_fresh(self, at: Configuration, text: bytes, seen: AbstractSet[object]) -> bool:
+        """Whether `text`, which led to `at`, can be completed to a value that is not in `seen`.
 
-def has_fresh_value(
-    automaton: Automaton,
-    completions: Completions,
-    at: Configuration,
-    text: bytes,
-    seen: AbstractSet[object],
-) -> bool:
-    """Whether `text`, which led to `at`, can be completed to a value that is not in `seen`.
-
-    `automaton` runs one value. Most often one completion tells. Else shortest ones come first, and
-    of the bytes that lead to the same place only as many as are needed to get past `seen`. After
-    MAX_STEPS bytes the answer is yes: so many spellings of so few values occur only where a value
-    has endless ones.
-    """
-    rest = completions.of(at)
-    if rest is None or (rest and value_of(text + rest) not in seen):
-        return True
-    queue = deque([(at, text)])
-    steps = 0
-    while queue:
-        here, so_far = queue.popleft()
-        ways: dict[Configuration, int] = {}
-        legal = automaton.next_bytes(here)
-        steps += len(legal)
-        for byte in legal:
-            following = automaton.step(here, byte)
-            assert following is not None, "the byte is legal"
-            count = ways.get(following, 0)
-            if count > len(seen):
-                continue
-            ways[following] = count + 1
-            longer = so_far + bytes((byte,))
-            if following.accepting and value_of(longer) not in seen:
-                return True
-            queue.append((following, longer))
-        if steps > MAX_STEPS:
+        Most often one completion tells. Else shortest ones come first, and of the bytes that lead
+        to the same place only as many as are needed to get past `seen`. After MAX_STEPS bytes the
+        answer is yes: so many spellings of so few values occur only where a value has endless ones.
+        """
+        rest = self.of(at)
+        if rest is None or (rest and value_of(text + rest) not in seen):
             return True
-    return False
+        automaton = self._automaton
+        queue = deque([(at, text)])
+        steps = 0
+        while queue:
+            here, so_far = queue.popleft()
+            ways: dict[Configuration, int] = {}
+            legal = automaton.next_bytes(here)
+            steps += len(legal)
+            for byte in legal:
+                following = automaton.step(here, byte)
+                assert following is not None, "the byte is legal"
+                count = ways.get(following, 0)
+                if count > len(seen):
+                    continue
+                ways[following] = count + 1
+                longer = so_far + bytes((byte,))
+                if following.accepting and value_of(longer) not in seen:
+                    return True
+                queue.append((following, longer))
+            if steps > MAX_STEPS:
+                return True
+        return False
 
 
 def can_reach(

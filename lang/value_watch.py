@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from .configuration import Configuration, Place
-from .distinct import Completions, can_reach, has_fresh_value, strings_among
+from .distinct import Completions, can_reach, strings_among
 from .frames import Frame
 from .network import Network
 from .scopes import Value
@@ -59,7 +59,7 @@ class ValueWatch:
         ignoring = self._helper("ignored")
         assert isinstance(value.low, bytes)
         here = _above(place, value, value, ignoring)
-        return has_fresh_value(ignoring, self._completions(), here, value.low, seen)
+        return self._completions().can_be_fresh(here, value.low, seen)
 
     def _can_finish(self, place: Place, scope: Frame) -> bool:
         """Whether a list can go on, or end, from between two of its values."""
@@ -107,10 +107,9 @@ class ValueWatch:
         """Whether there is any such value that is not in `seen`."""
         key = (value.body, seen)
         if key not in self._left:
-            ignoring = self._helper("ignored")
-            start = ignoring.started_at(value.body)
-            self._left[key] = start is not None and has_fresh_value(
-                ignoring, self._completions(), start, b"", seen
+            start = self._helper("ignored").started_at(value.body)
+            self._left[key] = start is not None and self._completions().can_be_fresh(
+                start, b"", seen
             )
         return self._left[key]
 
