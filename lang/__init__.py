@@ -1,5 +1,6 @@
 """The language: what users write, and the grammars that their constraints compile to."""
 
+from .automaton.substring import Place, SubstringOf
 from .base import (
     Backend,
     ChoiceScore,
@@ -39,8 +40,8 @@ from .expr import (
 )
 from .fork import Fork
 from .grammar import Grammar
-from .json_layout import Layout as JsonLayout
-from .json_schema import Note
+from .json_schema.compile import Note
+from .json_schema.layout import Layout as JsonLayout
 from .primitives import gen, gen_int, gen_string, reasoning, select
 from .program import Program, function
 from .provider import set_default_runtime
@@ -48,9 +49,8 @@ from .sampling import SamplingParams
 from .scripted import Answer, ScriptedBackend
 from .state import State
 from .stream import Delta, Stream
-from .substring import Place, SubstringOf
 from .tags import Region, Tag, Tags
-from .tools import ToolCall, tool_schemas
+from .types.tools import ToolCall, tool_schemas
 from .variables import GenMeta
 
 __all__ = [

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from .automaton.word_list import MIN_WORDS
 from .errors import ParameterError
-from .ir import EMPTY, SURROGATES, Alt, Literal, Node, Ref, Repeat, Rules, Seq, Terminal
-from .word_list import MIN_WORDS
+from .ir.nodes import EMPTY, SURROGATES, Alt, Literal, Node, Ref, Repeat, Rules, Seq, Terminal
 
 MAX_CHOICES = 200_000
 

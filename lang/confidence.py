@@ -16,8 +16,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from .errors import ParameterError
-from .json_keywords import child
-from .json_spans import Span, Step, value_spans
+from .json_schema.keywords import child
+from .json_schema.spans import Span, Step, value_spans
 
 
 class Decision(NamedTuple):

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .automaton.substring import SubstringOf
 from .choices import checked_choices
 from .errors import GrammarError, ParameterError, ProgramError
 from .grammar import Grammar
-from .json_layout import Layout
-from .substring import SubstringOf
+from .json_schema.layout import Layout
 from .tags import Tag, TaggedText, Tags, checked_tags
-from .types import OutputType, output_type, tool_type
+from .types.output import OutputType, output_type, tool_type
 
 MAX_INT_DIGITS = 20
 
@@ -48,7 +48,7 @@ def constraint_from(
 
     Args:
         regex: a pattern for the whole text; the value is the text.
-        schema: a Python type, a callable or a JSON Schema (`types.py`); the value is an instance.
+        schema: a Python type, a callable or a JSON Schema; the value is an instance.
         grammar: a Grammar or the text of a GBNF or Lark grammar; the value is the text.
         choices: the texts to choose from; the value is the text.
         dtype: `int` (at most 20 digits), `float` (a plain decimal), `bool` (True, False), `str`.

@@ -1,7 +1,7 @@
 """A constraint, compiled: the object that programs hold, engines run and GBNF prints.
 
 Whatever a constraint was written as, a `Grammar` holds the same thing: IR rules that have been
-checked (`ir_check.py`). It is frozen and equal by content, so that it can key the caches of
+checked (`ir/check.py`). It is frozen and equal by content, so that it can key the caches of
 automata and token masks. The constructors keep their most recent results, so that a constraint in
 a loop compiles once per process.
 """
@@ -13,19 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 
-from .automaton import Automaton
+from .automaton.automaton import Automaton
+from .automaton.substring import SubstringOf
 from .choices import checked_choices
-from .compiler import compile_source
+from .compiler.compile import compile_source
+from .compiler.front_ends import Source
+from .compiler.shared_cache import SharedCache
 from .errors import GrammarError, RegexError, SchemaError
-from .front_ends import Source
-from .gbnf import rules_to_gbnf
-from .ir import Rules
-from .ir_check import check
-from .ir_walk import digest
-from .json_layout import Layout
-from .json_schema import Note
-from .shared_cache import SharedCache
-from .substring import SubstringOf
+from .gbnf.printer import rules_to_gbnf
+from .ir.check import check
+from .ir.nodes import Rules
+from .ir.walk import digest
+from .json_schema.compile import Note
+from .json_schema.layout import Layout
 
 _CACHED_GRAMMARS = 256
 
@@ -48,7 +48,7 @@ class Grammar:
 
     @classmethod
     def from_regex(cls, pattern: str) -> Grammar:
-        """The texts that `pattern` matches from end to end; `lang/regex.py` says in which dialect.
+        """The texts that `pattern` matches from end to end; `docs/regex.md` has the dialect.
 
         Raises RegexError, with the column, for an invalid pattern or one with no exact grammar.
         """
@@ -80,7 +80,7 @@ class Grammar:
         Raises SchemaError, with the JSON path and the keyword, for what cannot be compiled exactly.
         """
         if not isinstance(schema, (bool, Mapping)):
-            from .types import output_type  # loads pydantic
+            from .types.output import output_type  # loads pydantic
 
             schema = output_type(schema).schema
         try:

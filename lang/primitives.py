@@ -19,10 +19,10 @@ from .sampling import SamplingParams
 from .search import stop_automata
 
 if TYPE_CHECKING:
+    from .automaton.substring import SubstringOf
     from .constraint import Constraint
     from .grammar import Grammar
-    from .json_layout import Layout
-    from .substring import SubstringOf
+    from .json_schema.layout import Layout
     from .tags import Tag, Tags
 
 

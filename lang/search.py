@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from .alphabet import NO_CLASS
 from .errors import ParameterError, RegexError
-from .ir import Alt, Literal
-from .nfa import TooLarge
-from .regex import parse_passage
-from .table import DEAD, Table
+from .ir.nodes import Alt, Literal
+from .regex.expressions import parse_passage
+from .regular.alphabet import NO_CLASS
+from .regular.nfa import TooLarge
+from .regular.table import DEAD, Table
 
 MAX_STOP_CHARACTERS = 2_000
 """All stop strings of a generation together."""

@@ -14,15 +14,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ParameterError
-from .ir import SURROGATES, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq, Terminal
-from .ir_walk import fold, with_children
-from .regex_sets import ANY
-from .table import Table, combine
+from .ir.nodes import SURROGATES, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq, Terminal
+from .ir.walk import fold, with_children
+from .regex.sets import ANY
+from .regular.table import Table, combine
 
 if TYPE_CHECKING:
+    from .automaton.substring import SubstringOf
     from .constraint import Constraint
     from .grammar import Grammar
-    from .substring import SubstringOf
 
 _ANY_TEXT = Repeat(CharClass(ANY), 0, None)
 

@@ -11,9 +11,9 @@ from .confidence import Confidence
 from .errors import OutputError
 
 if TYPE_CHECKING:
+    from .automaton.substring import Place
     from .constraint import Constraint
-    from .json_schema import Note
-    from .substring import Place
+    from .json_schema.compile import Note
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..lang.constraint import grammar_from_text
 from ..lang.grammar import Grammar
-from ..lang.json_layout import Layout
+from ..lang.json_schema.layout import Layout
 from .failures import UsageError, usage_errors
 from .loading import load_module, split_reference
 

@@ -13,7 +13,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from ..lang.cache_folder import cache_folder
+from ..lang.compiler.cache_folder import cache_folder
 from ..lang.errors import ModelError
 
 MAGIC = b"GGUF"

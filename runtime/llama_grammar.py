@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..lang.errors import GrammarError
 from ..lang.grammar import Grammar
-from ..lang.ir import ControlToken, Literal, Ref, Rules, Seq
-from ..lang.ir_walk import walk
+from ..lang.ir.nodes import ControlToken, Literal, Ref, Rules, Seq
+from ..lang.ir.walk import walk
 from .base import BoolMask
 from .llama import ll
 from .spelling import Speller

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..lang.automaton import Automaton
-from ..lang.configuration import Configuration
-from ..lang.network import CONTROL_MARK, any_bytes
-from ..lang.utf8 import complete_length
+from ..lang.automaton.automaton import Automaton
+from ..lang.automaton.configuration import Configuration
+from ..lang.automaton.network import CONTROL_MARK, any_bytes
+from ..lang.regular.utf8 import complete_length
 from .base import BoolMask, Vocabulary
-from .masks import MaskStats, MaskTable
+from .masks.masks import MaskStats, MaskTable
+from .masks.token_trie import TokenTrie
 from .spelling import Speller
-from .token_trie import TokenTrie
 
 if TYPE_CHECKING:
     from ..lang.grammar import Grammar

@@ -23,8 +23,8 @@ from ..lang.base import (
     Usage,
 )
 from ..lang.choices import checked_choices
+from ..lang.compiler.shared_cache import SharedCache
 from ..lang.errors import EngineError, ModelError, ParameterError
-from ..lang.shared_cache import SharedCache
 from .base import Matcher, MatcherFactory
 from .engine import Engine
 from .generation import Generation
@@ -33,6 +33,7 @@ from .handle import RequestHandle
 from .llama import LlamaModel
 from .llama_context import LlamaContext
 from .llama_grammar import LlamaGrammarFactory
+from .masks.token_trie import TokenTrie as VocabularyTrie
 from .matcher import GrammarMatcherFactory
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
@@ -40,7 +41,6 @@ from .select import Scoring, TokenTrie, decision, rank
 from .spelling import Speller
 from .stats import EngineStats
 from .template import ChatTemplate
-from .token_trie import TokenTrie as VocabularyTrie
 
 CONSTRAINTS_KEPT = 64
 """Compiled constraints kept, least recently used out first; up to about 30 MB each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from .base import Tokenizer
-from .token_trie import TokenTrie
+from .masks.token_trie import TokenTrie
 
 _MEMO_SIZE = 4096
 

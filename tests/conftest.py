@@ -11,10 +11,10 @@ import pytest
 from hypothesis import settings
 
 from treegram.runtime.llama import LlamaModel, dequantize
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.model import Model, ModelOptions
 from treegram.runtime.runtime import embedded_model_path
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

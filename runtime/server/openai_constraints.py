@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ...lang.errors import TreegramError
 from ...lang.grammar import Grammar
-from ...lang.json_layout import Layout
+from ...lang.json_schema.layout import Layout
 from .errors import ApiError
 from .openai_requests import GenerationFields, JsonObjectFormat, JsonSchemaResponse
 

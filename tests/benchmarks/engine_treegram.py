@@ -8,11 +8,11 @@ from constraint_engine import Compiled, Engine, Lexicon, Refused, Walk
 
 from treegram.lang.errors import ConstraintError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema.layout import Layout
 from treegram.runtime.base import BoolMask, Matcher
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcherFactory
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 
 class Treegram(Engine):

@@ -6,7 +6,7 @@ import json
 import random
 from contextlib import suppress
 
-from treegram.lang.automaton import Automaton
+from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.errors import ConstraintError, ParameterError
 from treegram.lang.grammar import Grammar
 from treegram.runtime.text import TextStream

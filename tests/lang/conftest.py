@@ -14,9 +14,9 @@ import pytest
 from jsonschema.validators import validator_for
 
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
-from treegram.lang.json_schema import compile_schema
-from treegram.lang.random_text import random_text
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.json_schema.compile import compile_schema
+from treegram.lang.json_schema.layout import Layout
 
 LIMIT_S = 20
 

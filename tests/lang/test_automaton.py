@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang import automaton as automaton_module
-from treegram.lang.automaton import Automaton
-from treegram.lang.configuration import Configuration
+from treegram.lang.automaton import automaton as automaton_module
+from treegram.lang.automaton.automaton import Automaton
+from treegram.lang.automaton.configuration import Configuration
+from treegram.lang.automaton.reference import matches, matches_prefix
 from treegram.lang.errors import GrammarError
-from treegram.lang.ir import (
+from treegram.lang.ir.nodes import (
     EMPTY,
     MAX_CODE_POINT,
     NEVER,
@@ -27,7 +28,6 @@ from treegram.lang.ir import (
     Rules,
     Seq,
 )
-from treegram.lang.reference import matches, matches_prefix
 
 ANY = CharClass(((0, 0xD7FF), (0xE000, MAX_CODE_POINT)))
 DIGIT = CharClass(((48, 57),))

@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
-from treegram.lang.automaton import Automaton
-from treegram.lang.ir import (
+from treegram.lang.automaton.automaton import Automaton
+from treegram.lang.automaton.reference import matches, matches_prefix
+from treegram.lang.ir.nodes import (
     Alt,
     CharClass,
     Element,
@@ -23,8 +24,7 @@ from treegram.lang.ir import (
     Terminal,
     Unique,
 )
-from treegram.lang.random_grammar import random_rules, string
-from treegram.lang.reference import matches, matches_prefix
+from treegram.lang.ir.random_grammar import random_rules, string
 
 NUMBER = Terminal(Repeat(CharClass(((48, 57),)), 1, None))
 

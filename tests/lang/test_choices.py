@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treegram.lang.automaton import Automaton
+from treegram.lang.automaton.automaton import Automaton
+from treegram.lang.automaton.reference import matches, matches_prefix
 from treegram.lang.choices import MAX_CHOICES, choices_to_rules
 from treegram.lang.errors import ParameterError
 from treegram.lang.grammar import Grammar
-from treegram.lang.ir import Alt, Literal, Repeat, Seq
-from treegram.lang.ir_check import check
-from treegram.lang.reference import matches, matches_prefix
+from treegram.lang.ir.check import check
+from treegram.lang.ir.nodes import Alt, Literal, Repeat, Seq
 
 WORDS = st.text("abé", min_size=1, max_size=5)
 

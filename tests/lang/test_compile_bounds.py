@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from treegram.lang.compiler.grammar_cache import LOCATION_VARIABLE
 from treegram.lang.errors import ConstraintError, ParameterError
 from treegram.lang.grammar import Grammar
-from treegram.lang.grammar_cache import LOCATION_VARIABLE
 
 LIMIT_S = 5.0
 MEMORY_BYTES = 4 << 30

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from treegram.lang.compile_pool import CompilePool, NoWorker
+from treegram.lang.compiler.front_ends import Source, compile_here
+from treegram.lang.compiler.pool import CompilePool, NoWorker
 from treegram.lang.errors import ConstraintError, ParameterError, RegexError, SchemaError
-from treegram.lang.front_ends import Source, compile_here
-from treegram.lang.rules_format import decode
+from treegram.lang.ir.rules_format import decode
 
 pytestmark = pytest.mark.slow
 
@@ -152,8 +152,8 @@ def run_script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     script = folder / "script.py"
     script.write_text(
         "import json, os, signal, sys, threading, time\n"
-        "from treegram.lang.compile_pool import shared_pool\n"
-        "from treegram.lang.front_ends import Source\n"
+        "from treegram.lang.compiler.pool import shared_pool\n"
+        "from treegram.lang.compiler.front_ends import Source\n"
         "small = Source('regex', 'a+')\n"
         "names = {f'p{n}': {'pattern': f'^a{n}.*b$', 'maxLength': 90} for n in range(900)}\n"
         "large = Source('schema', json.dumps({'properties': names}))\n"

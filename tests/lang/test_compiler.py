@@ -11,12 +11,12 @@ from typing import NoReturn
 
 import pytest
 
-from treegram.lang import compiler
-from treegram.lang.compile_pool import CompilePool
-from treegram.lang.compiler import compile_source
+from treegram.lang.compiler import compile as compiler
+from treegram.lang.compiler.compile import compile_source
+from treegram.lang.compiler.front_ends import Source, compile_here
+from treegram.lang.compiler.grammar_cache import GrammarCache
+from treegram.lang.compiler.pool import CompilePool
 from treegram.lang.errors import ConstraintError, RegexError
-from treegram.lang.front_ends import Source, compile_here
-from treegram.lang.grammar_cache import GrammarCache
 
 SMALL = Source("regex", "[a-f]{2,8}")
 LARGE = Source("schema", json.dumps({"properties": {f"property {n}": {} for n in range(3_000)}}))

@@ -18,7 +18,7 @@ from treegram.lang.errors import (
     SchemaError,
 )
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema.layout import Layout
 from treegram.lang.tags import Tag
 
 

@@ -8,17 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from treegram.lang.automaton.reference import matches, matches_prefix
 from treegram.lang.errors import GrammarError
-from treegram.lang.gbnf import rules_to_gbnf
-from treegram.lang.gbnf_lowering import lower
-from treegram.lang.gbnf_parser import MAX_CHARACTERS, MISTAKES, gbnf_to_rules
+from treegram.lang.gbnf.lowering import lower
+from treegram.lang.gbnf.parser import MAX_CHARACTERS, MISTAKES, gbnf_to_rules
+from treegram.lang.gbnf.printer import rules_to_gbnf
 from treegram.lang.grammar import Grammar
-from treegram.lang.ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
-from treegram.lang.ir_check import check
-from treegram.lang.ir_facts import nullable
-from treegram.lang.ir_walk import walk
-from treegram.lang.reference import matches, matches_prefix
-from treegram.lang.regex_sets import ANY, complement, union
+from treegram.lang.ir.check import check
+from treegram.lang.ir.facts import nullable
+from treegram.lang.ir.nodes import (
+    EMPTY,
+    NEVER,
+    Alt,
+    CharClass,
+    Literal,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+)
+from treegram.lang.ir.walk import walk
+from treegram.lang.regex.sets import ANY, complement, union
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_grammar import LlamaGrammarFactory
 from treegram.runtime.spelling import Speller

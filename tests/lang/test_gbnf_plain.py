@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.dfa import Dfa
+from treegram.lang.automaton.reference import matches, matches_prefix
 from treegram.lang.errors import GrammarError
-from treegram.lang.gbnf import rules_to_gbnf
-from treegram.lang.gbnf_automata import substring_dfa
-from treegram.lang.gbnf_lowering import MAX_BOUND, lower
-from treegram.lang.gbnf_members import MAX_FREE_MEMBERS
-from treegram.lang.gbnf_parser import gbnf_to_rules
-from treegram.lang.gbnf_plain import MAX_PASSAGE
-from treegram.lang.ir import (
+from treegram.lang.gbnf.automata import substring_dfa
+from treegram.lang.gbnf.lowering import MAX_BOUND, lower
+from treegram.lang.gbnf.members import MAX_FREE_MEMBERS
+from treegram.lang.gbnf.parser import gbnf_to_rules
+from treegram.lang.gbnf.plain import MAX_PASSAGE
+from treegram.lang.gbnf.printer import rules_to_gbnf
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.ir.nodes import (
     EMPTY,
     Alt,
     CharClass,
@@ -34,9 +35,8 @@ from treegram.lang.ir import (
     Terminal,
     Unique,
 )
-from treegram.lang.ir_walk import walk
-from treegram.lang.random_text import random_text
-from treegram.lang.reference import matches, matches_prefix
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.ir.walk import walk
 
 A, B, COMMA = Literal("a"), Literal("b"), Literal(",")
 LETTER = CharClass(((97, 99),))

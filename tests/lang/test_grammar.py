@@ -9,9 +9,20 @@ from pydantic import BaseModel
 
 from treegram.lang.errors import GrammarError, RegexError, SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
-from treegram.lang.ir_check import MAX_DEPTH, MAX_NODES
-from treegram.lang.json_layout import Layout
+from treegram.lang.ir.check import MAX_DEPTH, MAX_NODES
+from treegram.lang.ir.nodes import (
+    EMPTY,
+    NEVER,
+    Alt,
+    CharClass,
+    Literal,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+)
+from treegram.lang.json_schema.layout import Layout
 
 A = Literal("a")
 

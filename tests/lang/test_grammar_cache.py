@@ -9,9 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.grammar_cache import LOCATION_VARIABLE, GrammarCache, cache_key, user_cache
-from treegram.lang.ir import Alt, Literal, Repeat, Rules
-from treegram.lang.rules_format import Compiled, encode
+from treegram.lang.compiler.grammar_cache import (
+    LOCATION_VARIABLE,
+    GrammarCache,
+    cache_key,
+    user_cache,
+)
+from treegram.lang.ir.nodes import Alt, Literal, Repeat, Rules
+from treegram.lang.ir.rules_format import Compiled, encode
 
 MADE = Compiled(
     Rules("root", {"root": Repeat(Alt((Literal("é"), Literal("b"))), 1, 9)}), (("$", "format"),)

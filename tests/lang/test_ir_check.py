@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.dfa import Dfa
+from treegram.lang.automaton.reference import matches, matches_prefix
 from treegram.lang.errors import GrammarError
-from treegram.lang.ir import (
+from treegram.lang.ir.check import check
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.ir.facts import leading_references, nullable, rule_facts
+from treegram.lang.ir.nodes import (
     EMPTY,
     NEVER,
     Alt,
@@ -26,9 +29,6 @@ from treegram.lang.ir import (
     Terminal,
     Unique,
 )
-from treegram.lang.ir_check import check
-from treegram.lang.ir_facts import leading_references, nullable, rule_facts
-from treegram.lang.reference import matches, matches_prefix
 
 A, COMMA = Literal("a"), Literal(",")
 CHAIN = (((97, 97, 1),), ((98, 98, 0),))

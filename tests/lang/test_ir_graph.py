@@ -8,9 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treegram.lang.ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
-from treegram.lang.ir_graph import IrGraph
-from treegram.lang.reference import matches
+from treegram.lang.automaton.reference import matches
+from treegram.lang.ir.graph import IrGraph
+from treegram.lang.ir.nodes import (
+    EMPTY,
+    NEVER,
+    Alt,
+    CharClass,
+    Literal,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+)
 
 leaves: st.SearchStrategy[Node] = st.sampled_from(
     [EMPTY, NEVER, Literal("a"), CharClass(()), Ref("s"), Ref("t"), Ref("endless")]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from treegram.lang.errors import SchemaError
-from treegram.lang.json_schema import compile_schema
+from treegram.lang.json_schema.compile import compile_schema
 
 INTEGERS = {"type": "array", "items": {"type": "integer"}}
 

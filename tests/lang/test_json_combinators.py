@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from treegram.lang.errors import SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
-from treegram.lang.json_schema import compile_schema
-from treegram.lang.random_text import random_text
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.json_schema.compile import compile_schema
+from treegram.lang.json_schema.layout import Layout
 
 SETTINGS = settings(derandomize=True, deadline=None)
 

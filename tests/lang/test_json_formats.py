@@ -10,16 +10,16 @@ from functools import cache
 import jsonschema
 import pytest
 
-from treegram.lang.dfa import Dfa
-from treegram.lang.json_formats import (
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.json_schema.formats import (
     STANDARD_FORMATS,
     format_node,
     lean_format,
     outer_format_node,
 )
-from treegram.lang.regex import parse_fullmatch
-from treegram.lang.regular import from_node
-from treegram.lang.table import Table, combine
+from treegram.lang.regex.expressions import parse_fullmatch
+from treegram.lang.regular.algebra import from_node
+from treegram.lang.regular.table import Table, combine
 
 CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
 FORMATS = sorted(STANDARD_FORMATS)

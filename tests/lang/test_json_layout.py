@@ -9,8 +9,8 @@ import pytest
 
 from treegram.lang.errors import ParameterError, SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
-from treegram.lang.json_schema import compile_schema
+from treegram.lang.json_schema.compile import compile_schema
+from treegram.lang.json_schema.layout import Layout
 
 SCHEMA: Any = {
     "type": "object",

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.ir import NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
-from treegram.lang.json_lengths import lengths, with_length
-from treegram.lang.json_span import Span
-from treegram.lang.regex import parse_fullmatch
-from treegram.lang.table import Table, combine
+from treegram.lang.ir.nodes import NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
+from treegram.lang.json_schema.lengths import lengths, with_length
+from treegram.lang.json_schema.span import Span
+from treegram.lang.regex.expressions import parse_fullmatch
+from treegram.lang.regular.table import Table, combine
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=200)
 LETTER = CharClass(((0x61, 0x7A),))

@@ -8,7 +8,7 @@ import pytest
 
 from treegram.lang.errors import SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_schema import compile_schema
+from treegram.lang.json_schema.compile import compile_schema
 
 REFUSED: Any = {
     "type": "object",

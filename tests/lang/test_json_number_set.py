@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treegram.lang.errors import SchemaError
-from treegram.lang.ir import NEVER, Node, Terminal
-from treegram.lang.json_multiples import least_common_multiple, multiples
-from treegram.lang.json_number_set import NumberSet
-from treegram.lang.json_numbers import INTEGER, NUMBER
-from treegram.lang.json_scientific import HUGE, TINY, scientific_range
-from treegram.lang.nfa import Nfa
-from treegram.lang.table import Table, combine
+from treegram.lang.ir.nodes import NEVER, Node, Terminal
+from treegram.lang.json_schema.multiples import least_common_multiple, multiples
+from treegram.lang.json_schema.number_set import NumberSet
+from treegram.lang.json_schema.numbers import INTEGER, NUMBER
+from treegram.lang.json_schema.scientific import HUGE, TINY, scientific_range
+from treegram.lang.regular.nfa import Nfa
+from treegram.lang.regular.table import Table, combine
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=200)
 

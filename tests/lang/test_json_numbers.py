@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.ir import Node, Rules
-from treegram.lang.json_numbers import (
+from treegram.lang.automaton.reference import matches
+from treegram.lang.ir.nodes import Node, Rules
+from treegram.lang.json_schema.numbers import (
     INTEGER,
     NUMBER,
     decimal_range,
@@ -19,7 +20,6 @@ from treegram.lang.json_numbers import (
     integer_range,
     mantissa_range,
 )
-from treegram.lang.reference import matches
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
 

@@ -8,8 +8,8 @@ import pytest
 
 from treegram.lang.errors import SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
-from treegram.lang.json_schema import compile_schema
+from treegram.lang.json_schema.compile import compile_schema
+from treegram.lang.json_schema.layout import Layout
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"

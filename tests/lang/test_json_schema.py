@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from treegram.lang.errors import SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.ir import Rules
-from treegram.lang.ir_walk import walk
-from treegram.lang.json_layout import Layout
-from treegram.lang.json_schema import compile_schema
-from treegram.lang.random_text import random_text
+from treegram.lang.ir.nodes import Rules
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.ir.walk import walk
+from treegram.lang.json_schema.compile import compile_schema
+from treegram.lang.json_schema.layout import Layout
 
 SETTINGS = settings(derandomize=True, deadline=None)
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treegram.lang.errors import SchemaError
-from treegram.lang.ir import NEVER, CharClass, Literal, Node, Repeat, Seq, Terminal
-from treegram.lang.json_span import Span
-from treegram.lang.json_string_set import StringSet
-from treegram.lang.json_strings import CHAR
-from treegram.lang.nfa import Nfa
+from treegram.lang.ir.nodes import NEVER, CharClass, Literal, Node, Repeat, Seq, Terminal
+from treegram.lang.json_schema.span import Span
+from treegram.lang.json_schema.string_set import StringSet
+from treegram.lang.json_schema.strings import CHAR
+from treegram.lang.regular.nfa import Nfa
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=250)
 PATTERNS = [

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.ir import CharClass, Literal, Node, Repeat, Rules
-from treegram.lang.json_escapes import quote
-from treegram.lang.json_strings import encode, quoted
-from treegram.lang.json_strings_dfa import encode_dfa
-from treegram.lang.reference import matches
-from treegram.lang.regex import parse_fullmatch
-from treegram.lang.regex_sets import ANY
-from treegram.lang.table import Table
+from treegram.lang.automaton.reference import matches
+from treegram.lang.ir.nodes import CharClass, Literal, Node, Repeat, Rules
+from treegram.lang.json_schema.escapes import quote
+from treegram.lang.json_schema.strings import encode, quoted
+from treegram.lang.json_schema.strings_dfa import encode_dfa
+from treegram.lang.regex.expressions import parse_fullmatch
+from treegram.lang.regex.sets import ANY
+from treegram.lang.regular.table import Table
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
 ANY_TEXT = Repeat(CharClass(ANY), 0, None)

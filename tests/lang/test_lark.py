@@ -8,11 +8,11 @@ import re
 import pytest
 from lark import Lark, UnexpectedInput
 
+from treegram.lang.automaton.reference import matches
 from treegram.lang.errors import GrammarError
-from treegram.lang.lark_parser import lark_to_rules
-from treegram.lang.lark_syntax import MAX_CHARACTERS, MISTAKES
-from treegram.lang.random_text import random_text
-from treegram.lang.reference import matches
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.lark.parser import lark_to_rules
+from treegram.lang.lark.syntax import MAX_CHARACTERS, MISTAKES
 
 GRAMMARS: dict[str, str] = {
     "calculator": r"""

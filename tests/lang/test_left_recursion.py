@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from treegram.lang.automaton.reference import matches
 from treegram.lang.errors import GrammarError
-from treegram.lang.ir import EMPTY, Alt, Literal, Node, Ref, Repeat, Rules, Seq
-from treegram.lang.ir_check import check
-from treegram.lang.left_recursion import without_left_recursion
-from treegram.lang.reference import matches
+from treegram.lang.ir.check import check
+from treegram.lang.ir.left_recursion import without_left_recursion
+from treegram.lang.ir.nodes import EMPTY, Alt, Literal, Node, Ref, Repeat, Rules, Seq
 
 A, B, X = Literal("a"), Literal("b"), Literal("x")
 R, S, T = Ref("r"), Ref("s"), Ref("t")

@@ -6,9 +6,20 @@ import random
 
 import pytest
 
-from treegram.lang.ir import EMPTY, NEVER, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq
-from treegram.lang.prune import first_loop, first_unproductive, prune
-from treegram.lang.random_text import random_text
+from treegram.lang.ir.nodes import (
+    EMPTY,
+    NEVER,
+    Alt,
+    CharClass,
+    Literal,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+)
+from treegram.lang.ir.prune import first_loop, first_unproductive, prune
+from treegram.lang.ir.random_text import random_text
 
 A, B = Literal("a"), Literal("b")
 

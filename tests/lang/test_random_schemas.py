@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.automaton import Automaton
+from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.errors import ConstraintError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema.layout import Layout
 from treegram.runtime.loading import load_module
 
 SCHEMAS = load_module(Path(__file__).with_name("described_schemas.py"))

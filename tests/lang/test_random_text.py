@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from treegram.lang.dfa import Dfa
+from treegram.lang.automaton.reference import matches
 from treegram.lang.errors import GrammarError
-from treegram.lang.ir import (
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.ir.nodes import (
     EMPTY,
     NEVER,
     Alt,
@@ -26,8 +27,7 @@ from treegram.lang.ir import (
     Terminal,
     Unique,
 )
-from treegram.lang.random_text import random_text
-from treegram.lang.reference import matches
+from treegram.lang.ir.random_text import random_text
 
 A, B, COMMA = Literal("a"), Literal("b"), Literal(",")
 SOME = Alt((Literal("1"), Literal("1.0"), Literal("2"), Literal("3")))

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.dfa import Dfa
-from treegram.lang.ir import (
+from treegram.lang.automaton.reference import matches, matches_prefix
+from treegram.lang.automaton.reference_json import can_all_differ, json_value
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.ir.nodes import (
     EMPTY,
     NEVER,
     Alt,
@@ -29,8 +31,6 @@ from treegram.lang.ir import (
     Terminal,
     Unique,
 )
-from treegram.lang.reference import matches, matches_prefix
-from treegram.lang.reference_json import can_all_differ, json_value
 
 A, B, C = Literal("a"), Literal("b"), Literal("c")
 COMMA = Literal(",")

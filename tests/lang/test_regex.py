@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from treegram.lang.automaton.reference import matches
 from treegram.lang.errors import RegexError
 from treegram.lang.grammar import Grammar
-from treegram.lang.ir import Literal, Node, Repeat, Rules
-from treegram.lang.reference import matches
-from treegram.lang.regex import (
+from treegram.lang.ir.nodes import Literal, Node, Repeat, Rules
+from treegram.lang.regex.escapes import UNSUPPORTED_ESCAPES
+from treegram.lang.regex.expressions import (
     escape,
     parse_fullmatch,
     parse_passage,
     parse_search,
 )
-from treegram.lang.regex_escapes import UNSUPPORTED_ESCAPES
-from treegram.lang.regex_flags import UNSUPPORTED_FLAGS
-from treegram.lang.regex_parser import MAX_OPEN_GROUPS, MAX_REPETITIONS, UNSUPPORTED_GROUPS
-from treegram.lang.regex_sets import complement, union
+from treegram.lang.regex.flags import UNSUPPORTED_FLAGS
+from treegram.lang.regex.parser import MAX_OPEN_GROUPS, MAX_REPETITIONS, UNSUPPORTED_GROUPS
+from treegram.lang.regex.sets import complement, union
 
 ATOMS = ["a", "b", "A", "1", " ", "é", ".", r"\.", "-", "]", r"\n", r"\x61", r"\u00e9", r"\t"]
 CLASSES = [r"\d", r"\w", r"\s", r"\D", r"\W", r"\S", "[ab]", "[^a]", "[a-b1]", r"[\d\-.]", r"[^\w]"]

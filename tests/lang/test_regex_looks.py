@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.dfa import Dfa
-from treegram.lang.nfa import Nfa
-from treegram.lang.regex import parse_fullmatch, parse_search
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.regex.expressions import parse_fullmatch, parse_search
+from treegram.lang.regular.nfa import Nfa
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
 

@@ -8,15 +8,15 @@ import unicodedata
 
 import pytest
 
-from treegram.lang.ir import SURROGATES
-from treegram.lang.regex_properties import (
+from treegram.lang.ir.nodes import SURROGATES
+from treegram.lang.regex.properties import (
     property_ranges,
     unicode_digits,
     unicode_space,
     unicode_word,
 )
-from treegram.lang.regex_scripts import SCRIPT_CODES, SCRIPT_RANGES
-from treegram.lang.regex_sets import Ranges
+from treegram.lang.regex.scripts import SCRIPT_CODES, SCRIPT_RANGES
+from treegram.lang.regex.sets import Ranges
 
 EVERY = [c for c in range(sys.maxunicode + 1) if not SURROGATES[0] <= c <= SURROGATES[1]]
 SAMPLE = [*range(0x3200), *range(0xAC00, 0xAE00), *range(0x1F300, 0x1F400), *EVERY[::997]]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.ir import Literal
-from treegram.lang.regex import parse_fullmatch
-from treegram.lang.regular import TooLarge, complement, from_node, from_texts, intersect
+from treegram.lang.ir.nodes import Literal
+from treegram.lang.regex.expressions import parse_fullmatch
+from treegram.lang.regular.algebra import TooLarge, complement, from_node, from_texts, intersect
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=120)
 PATTERNS = ["a*b", "(ab|ba)+", "a{2,4}", "[^a]b?", "", "(a|b)*abb", "a(b|c)*", "x?y?z?", "[a-c]{3}"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treegram.lang.dfa import Dfa
-from treegram.lang.ir import (
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.ir.nodes import (
     EMPTY,
     Alt,
     CharClass,
@@ -27,7 +27,7 @@ from treegram.lang.ir import (
     Terminal,
     Unique,
 )
-from treegram.lang.rules_format import Compiled, decode, encode
+from treegram.lang.ir.rules_format import Compiled, decode, encode
 
 texts = st.text(max_size=4)
 counts = st.integers(0, 3)

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from treegram.lang.shared_cache import SharedCache
+from treegram.lang.compiler.shared_cache import SharedCache
 
 
 def refuse() -> NoReturn:

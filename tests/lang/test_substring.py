@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from treegram.lang.automaton.substring import SubstringOf
 from treegram.lang.constraint import constraint_from
 from treegram.lang.errors import ParameterError
 from treegram.lang.grammar import Grammar
-from treegram.lang.substring import SubstringOf
 
 TEXT = "The art of part-time work,\nsaid 漢字 Kant: «art»."
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.alphabet import NO_CLASS, distinguish, join
-from treegram.lang.nfa import Nfa
-from treegram.lang.regex import parse_fullmatch
-from treegram.lang.table import Table, combine
+from treegram.lang.regex.expressions import parse_fullmatch
+from treegram.lang.regular.alphabet import NO_CLASS, distinguish, join
+from treegram.lang.regular.nfa import Nfa
+from treegram.lang.regular.table import Table, combine
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
 PATTERNS = ["a*b", "(ab|ba)+", "a{2,4}", "[^a]b?", "", "(a|b)*abb", "(aa)*", "(aaa|b)*", "[ab]{3}"]

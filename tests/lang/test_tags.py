@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from treegram.lang.constraint import Constraint, constraint_from
 from treegram.lang.errors import ParameterError, ProgramError, RegexError
-from treegram.lang.random_text import random_text
+from treegram.lang.ir.random_text import random_text
 from treegram.lang.tags import Region, Tag, Tags
-from treegram.lang.tools import ToolCall
+from treegram.lang.types.tools import ToolCall
 
 
 def made(tags: Any) -> Constraint:

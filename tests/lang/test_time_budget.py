@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from treegram.lang.time_budget import OutOfTime, run_within
+from treegram.lang.compiler.time_budget import OutOfTime, run_within
 
 HERE = (__name__.partition(".")[0],)
 

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from treegram.lang.constraint import Constraint, constraint_from
 from treegram.lang.errors import ParameterError, SchemaError
-from treegram.lang.random_text import random_text
-from treegram.lang.tools import ToolCall, tool_schemas
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.types.tools import ToolCall, tool_schemas
 
 
 def weather(city: str, day: datetime.date, unit: Literal["C", "F"] = "C") -> str:

@@ -48,8 +48,8 @@ from typing_extensions import TypedDict
 from treegram.lang.constraint import constraint_from
 from treegram.lang.errors import SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.random_text import random_text
-from treegram.lang.types import output_type
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.types.output import output_type
 
 T = TypeVar("T")
 

@@ -31,9 +31,9 @@ from pydantic import (
 
 from treegram.lang.errors import SchemaError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
-from treegram.lang.random_text import random_text
-from treegram.lang.types import output_type
+from treegram.lang.ir.random_text import random_text
+from treegram.lang.json_schema.layout import Layout
+from treegram.lang.types.output import output_type
 
 
 class Color(enum.Enum):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.utf8 import byte_sequences, complete_length
+from treegram.lang.regular.utf8 import byte_sequences, complete_length
 
 code_points = st.one_of(
     st.integers(0, 0x2FF), st.integers(0x7F0, 0x1010), st.integers(0xFFF0, 0x10010)

@@ -18,11 +18,11 @@ from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.decision import odds
 from treegram.runtime.fake import fake_logits
 from treegram.runtime.generation import Generation
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcherFactory
 from treegram.runtime.select import TokenTrie as ChoiceTrie
 from treegram.runtime.select import decision
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 BYTES = ByteTokenizer()
 MERGED = ByteTokenizer(b're ed gr ree en red blu true al {" ": 12 2} }'.split())

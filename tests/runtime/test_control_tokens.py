@@ -11,9 +11,9 @@ from treegram.lang.grammar import Grammar
 from treegram.runtime.base import Vocabulary
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcherFactory
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 GBNF = 'root ::= "a" <think> [a-c]+ </think> ("yes" | "no")'
 

@@ -24,9 +24,9 @@ from treegram.runtime.base import Logits
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.fake import fake_logits
 from treegram.runtime.generation import Generation
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcherFactory
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 MERGES = [
     *b'ab bc ca abc aa {" "n" ": 12 2} } }} 2}\n xa'.split(b" "),

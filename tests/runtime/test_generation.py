@@ -13,9 +13,9 @@ from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import Logits
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.generation import Generation
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcherFactory
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 TOKENIZER = ByteTokenizer()
 VOCABULARY = TOKENIZER.vocabulary

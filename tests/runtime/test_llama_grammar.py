@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from treegram.lang.dfa import Dfa
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
-from treegram.lang.ir import (
+from treegram.lang.ir.dfa import Dfa
+from treegram.lang.ir.nodes import (
     Alt,
     CharClass,
     Element,
@@ -28,12 +28,12 @@ from treegram.lang.ir import (
     Terminal,
     Unique,
 )
-from treegram.lang.lark_parser import lark_to_rules
+from treegram.lang.lark.parser import lark_to_rules
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_grammar import LlamaGrammarFactory, LlamaGrammarMatcher
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcher, GrammarMatcherFactory
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 pytestmark = pytest.mark.model
 

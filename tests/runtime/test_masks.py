@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.automaton import Automaton
-from treegram.lang.configuration import Configuration
+from treegram.lang.automaton.automaton import Automaton
+from treegram.lang.automaton.configuration import Configuration
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout as JsonLayout
-from treegram.lang.random_grammar import random_rules
+from treegram.lang.ir.random_grammar import random_rules
+from treegram.lang.json_schema.layout import Layout as JsonLayout
 from treegram.runtime.base import BoolMask, Vocabulary
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
-from treegram.runtime.masks import MaskTable
-from treegram.runtime.token_trie import TokenTrie
+from treegram.runtime.masks.masks import MaskTable
+from treegram.runtime.masks.token_trie import TokenTrie
 
 MERGES = [
     *b'ab abc bc ca aa aaa {" ": ", "} name "name name" true tr ue 12 123 ab'.split(),

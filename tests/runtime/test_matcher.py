@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema.layout import Layout
 from treegram.runtime.base import Tokenizer
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcher, GrammarMatcherFactory
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 MERGES = [
     *b'ab abc bc ca aa aaa {" ": ", "} name "name name" true tr ue 12 123'.split(),

@@ -26,7 +26,7 @@ from treegram.lang.errors import (
     ParameterError,
 )
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema.layout import Layout
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import Batch
 from treegram.runtime.llama_context import LlamaContext

@@ -20,14 +20,14 @@ import numpy as np
 import pytest
 
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema.layout import Layout
 from treegram.runtime.base import Tokenizer
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
+from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcher, GrammarMatcherFactory
 from treegram.runtime.runtime import embedded_model_path
 from treegram.runtime.spelling import Speller
-from treegram.runtime.token_trie import TokenTrie
 
 WANTED = ("llama-spm", "phi-3", "qwen2", "llama-bpe")
 FOLDER = os.environ.get("TREEGRAM_VOCABULARIES")

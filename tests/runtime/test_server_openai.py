@@ -23,7 +23,7 @@ from treegram.lang.base import (
 )
 from treegram.lang.errors import EngineError
 from treegram.lang.grammar import Grammar
-from treegram.lang.json_layout import Layout
+from treegram.lang.json_schema.layout import Layout
 from treegram.lang.sampling import SamplingParams
 from treegram.lang.scripted import Answer, ScriptedBackend
 from treegram.runtime.server.app import create_app

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from treegram.runtime.base import Vocabulary
 from treegram.runtime.llama import LlamaModel
-from treegram.runtime.token_trie import TokenTrie
+from treegram.runtime.masks.token_trie import TokenTrie
 
 # a piece with the byte 0xFF, which no text has, is left out of the trie
 some_bytes = st.binary(max_size=5).map(lambda data: data.replace(b"\xff", b"\xfe"))

@@ -1,0 +1,474 @@
+"""A grammar as a lazily determinised pushdown automaton over bytes.
+
+A `Configuration` is every place in the grammar that the text so far can have led to: a set of
+(state, stack) pairs, closed under moves that consume nothing. A state is one of the network's
+(`network.py`) or, inside a terminal, one of the terminal's own (`terminals.py`). Equal
+configurations are one object, and each remembers where its bytes lead, so a second walk over the
+same ground is dict look-ups. Stacks are linked and shared; what repetitions count and lists and
+objects remember are values in stack frames (`scopes.py`), so bounds cost nothing until they are
+near.
+
+Configurations are immutable values apart from their memo, which only ever gains entries that any
+thread would compute alike: an automaton may be used from several threads. They are objects, not
+numbers, so that dropping the memo (at `MAX_CONFIGURATIONS`) never invalidates one that a running
+generation still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from ..errors import GrammarError
+from ..ir.graph import ALL_BYTES
+from ..ir.nodes import Rules
+from .configuration import Configuration, ForcedRun, Parts, Place, Successors
+from .counted_terminal import CountedState
+from .dominance import without_dominated
+from .frames import Frame, FrameTable, Held
+from .network import GO, RETURN, TERMINAL, Network, lower
+from .stack_moves import StackMoves
+from .terminal_state import TerminalState
+from .value_watch import ValueWatch
+
+MAX_CONFIGURATIONS = 20_000
+"""Interned configurations before the memo is dropped and begun again."""
+
+MAX_PLACES = 20_000
+"""Places in one configuration before the grammar is refused as too ambiguous."""
+
+MAX_MEMO = 4096
+"""Longer texts than a byte that one configuration remembers the end of."""
+
+CHUNK = 64
+"""Bytes of a whole text that are run at once."""
+
+FORCED_LIMIT = 4096
+"""Longest forced run that is reported at once, in bytes."""
+
+
+class Automaton:
+    """Runs one grammar. Every configuration it hands out can be completed to an accepted text.
+
+    `alphabet`: bytes that can be written at all; texts with others are not in the language.
+    `controls`: the control tokens of a model; without them they stand for their texts.
+    `values`: whether values that must be distinct are kept, "ignored", or only "entered": a value
+    can begin where a fresh one is left, and its text is not looked at.
+    `horizon`: the automaton is only asked about the next `horizon` bytes; counts beyond it are
+    merged, which makes positions in a long counted run equal (see `adopt`).
+
+    Raises GrammarError if the grammar has no text, and, while it runs, if one text can be read in
+    more than MAX_PLACES ways at once.
+    """
+
+    def __init__(
+        self,
+        rules: Rules | Network,
+        *,
+        alphabet: frozenset[int] = ALL_BYTES,
+        controls: Collection[str] | None = None,
+        values: Literal["kept", "ignored", "entered"] = "kept",
+        horizon: int | None = None,
+    ) -> None:
+        self._network = rules if isinstance(rules, Network) else lower(rules, alphabet, controls)
+        self._keeps_values = values == "kept"
+        self._frames = FrameTable()
+        self._watch = ValueWatch(self, self._network)
+        self._moves = StackMoves(
+            self._network,
+            self._frames,
+            horizon=horizon,
+            keeps_texts=values == "kept",
+            keeps_seen=values != "ignored",
+            may_enter=self._watch.has_fresh if values == "entered" else None,
+        )
+        self._configurations: dict[tuple[frozenset[Place], bool], Configuration] = {}
+        start = self._close([(self._network.start, None)])
+        assert start is not None, "lower() leaves no grammar without a text"
+        self.start = start
+
+    def within(self, horizon: int) -> Automaton:
+        """This grammar, exact for the next `horizon` bytes after any configuration it adopts.
+
+        Exact but for values that must be distinct: here they need not be. The same automaton where
+        that makes no difference.
+        """
+        if self._network.largest_count <= horizon and not self._network.has_distinct:
+            return self
+        return Automaton(self._network, values="ignored", horizon=horizon)
+
+    def settled(self, configuration: Configuration, horizon: int) -> Configuration:
+        """The configuration that goes on like this one for `horizon` bytes, as one for many.
+
+        Counts inside terminals that are further than that from their bounds are made equal.
+        """
+        if not any(isinstance(state, CountedState) for state, _ in configuration.places):
+            return configuration
+        places = frozenset(
+            (state.settled(horizon) if isinstance(state, CountedState) else state, stack)
+            for state, stack in configuration.places
+        )
+        return self._intern(places, configuration.accepting)
+
+    def careless(self, values: Literal["ignored", "entered"]) -> Automaton:
+        """This grammar with less care for values that must be distinct."""
+        return Automaton(self._network, values=values)
+
+    def started_at(self, state: int) -> Configuration | None:
+        """The configuration as if the grammar began at a state of its network."""
+        return self._close([(state, None)])
+
+    def place(
+        self, state: int | TerminalState, frames: Sequence[tuple[int, Held, int | None]]
+    ) -> Configuration:
+        """The configuration of one place, which consumes, on a stack of these frames."""
+        stack: Frame | None = None
+        for after, low, high in frames:
+            stack = self._frames.push(stack, after, low, high)
+        return self._intern(frozenset(((state, stack),)), False)
+
+    def adopt(self, configuration: Configuration) -> Configuration:
+        """The configuration here that agrees with another automaton's of the same grammar.
+
+        Up to the horizon both allow the same bytes and accept alike: an iteration consumes at
+        least one byte, so a count above the horizon cannot run out within it.
+        """
+        translated: dict[Frame, Frame] = {}
+        places: list[Place] = []
+        for state, stack in configuration.places:
+            chain: list[Frame] = []
+            frame = stack
+            while frame is not None and frame not in translated:
+                chain.append(frame)
+                frame = frame.parent
+            for original in reversed(chain):
+                parent = None if original.parent is None else translated[original.parent]
+                translated[original] = self._moves.adopted(original, parent)
+            places.append((state, None if stack is None else translated[stack]))
+        return self._intern(frozenset(places), configuration.accepting)
+
+    def step(self, configuration: Configuration, byte: int) -> Configuration | None:
+        """The configuration after one more byte, or None if that byte is not legal."""
+        try:
+            return configuration.memo[byte]
+        except KeyError:
+            edges = self._network.edges
+            places: list[Place] = []
+            for state, stack in configuration.places:
+                if isinstance(state, TerminalState):
+                    following = state.step(byte)
+                    if following is not None:
+                        places.append((following, stack))
+                else:
+                    places += [
+                        (target, stack)
+                        for first, last, target in edges[state]
+                        if first <= byte <= last
+                    ]
+            if configuration.watched:
+                places = self._with_text(places, bytes((byte,)))
+                target = self._close(places)
+            elif len(places) == 1 and self._is_inside_literal(places[0][0]):
+                target = self._intern(frozenset(places), False)
+            else:
+                target = self._close(places)
+            configuration.memo[byte] = target
+            return target
+
+    def _is_inside_literal(self, state: int | TerminalState) -> bool:
+        """Whether nothing can be reached from a state without consuming a byte, guards included."""
+        network = self._network
+        return state in network.runs and state not in network.guards
+
+    def run(self, configuration: Configuration, data: bytes) -> Configuration | None:
+        """The configuration after `data`, or None if it is not legal."""
+        texts = configuration.texts
+        if data in texts:
+            return texts[data]
+        current: Configuration | None = configuration
+        at = 0
+        while current is not None and at < len(data):
+            if current.lone is not None:
+                state, stack = current.lone
+                if isinstance(state, TerminalState):
+                    at, current = self._run_terminal(state, stack, data, at, current)
+                    continue
+                if state in self._network.runs:
+                    at, current = self._run_literal(state, stack, data, at)
+                    continue
+            current = self.step(current, data[at])
+            at += 1
+        if len(texts) < MAX_MEMO:
+            texts[data] = current
+        return current
+
+    def _run_terminal(
+        self, state: TerminalState, stack: Frame | None, data: bytes, at: int, here: Configuration
+    ) -> tuple[int, Configuration | None]:
+        """Through the bytes that stay inside one terminal, which has no choice to end there."""
+        following: TerminalState | None = state
+        while at < len(data):
+            assert following is not None
+            following = following.step(data[at])
+            at += 1
+            if following is None:
+                return at, None
+            if following.accepting:
+                break
+        assert following is not None
+        return at, here if following is state else self._close([(following, stack)])
+
+    def _run_literal(
+        self, state: int, stack: Frame | None, data: bytes, at: int
+    ) -> tuple[int, Configuration | None]:
+        """Through the bytes of a literal, none of which is a choice."""
+        text, begin, after = self._network.runs[state]
+        size = min(len(text) - begin, len(data) - at)
+        if text[begin : begin + size] != data[at : at + size]:
+            return at, None
+        if begin + size < len(text):
+            return at + size, self._intern(frozenset(((state + size, stack),)), False)
+        return at + size, self._close([(after, stack)])
+
+    def successors(self, configuration: Configuration) -> Successors:
+        """Where all 256 bytes lead, computed once per class of bytes that behave alike."""
+        edges = self._network.edges
+        moves: list[tuple[int, int, Place]] = []
+        for state, stack in configuration.places:
+            if isinstance(state, TerminalState):
+                moves += [
+                    (byte, byte, (following, stack))
+                    for byte in state.next_bytes()
+                    if (following := state.step(byte)) is not None
+                ]
+            else:
+                moves += [(first, last, (target, stack)) for first, last, target in edges[state]]
+        bounds = sorted({0, *(move[0] for move in moves), *(move[1] + 1 for move in moves)} - {256})
+        segment_of = {bound: i for i, bound in enumerate([*bounds, 256])}
+        segments: list[list[Place]] = [[] for _ in bounds]
+        for first, last, place in moves:
+            for i in range(segment_of[first], segment_of[last + 1]):
+                segments[i].append(place)
+        targets: list[Configuration | None] = []
+        known: dict[frozenset[Place], int] = {}
+        classes = bytearray()
+        for i, places in enumerate(segments):
+            key = frozenset(places)
+            if key not in known:
+                known[key] = len(targets)
+                targets.append(self._close(places))
+            width = (bounds[i + 1] if i + 1 < len(bounds) else 256) - bounds[i]
+            classes += bytes([known[key]]) * width
+        return Successors(bytes(classes), targets)
+
+    def next_bytes(self, configuration: Configuration) -> bytes:
+        """The legal next bytes, in ascending order."""
+        legal: set[int] = set()
+        for state, stack in configuration.places:
+            if isinstance(state, TerminalState):
+                legal.update(state.next_bytes())
+            else:
+                for first, last, target in self._network.edges[state]:
+                    if self._moves.is_open(target, stack):
+                        legal.update(range(first, last + 1))
+        if configuration.watched:
+            return bytes(b for b in sorted(legal) if self.step(configuration, b) is not None)
+        return bytes(sorted(legal))
+
+    def forced_byte(self, configuration: Configuration) -> int | None:
+        """The byte that must come next, or None if there is a choice (stopping is one)."""
+        if configuration.accepting:
+            return None
+        if configuration.watched:
+            legal = self.next_bytes(configuration)
+            return legal[0] if len(legal) == 1 else None
+        only: int | None = None
+        for state, stack in configuration.places:
+            if isinstance(state, TerminalState):
+                legal = state.next_bytes()
+                if len(legal) != 1 or (only is not None and legal[0] != only):
+                    return None
+                only = legal[0]
+                continue
+            for first, last, target in self._network.edges[state]:
+                if not self._moves.is_open(target, stack):
+                    continue
+                if first != last or (only is not None and first != only):
+                    return None
+                only = first
+        return only
+
+    def forced_run(self, configuration: Configuration, limit: int = FORCED_LIMIT) -> ForcedRun:
+        """The text that must come next whatever is chosen later; at most `limit` bytes of it."""
+        text = bytearray()
+        runs = self._network.runs
+        while len(text) < limit:
+            if configuration.lone is not None and not configuration.accepting:
+                state, stack = configuration.lone
+                if not isinstance(state, TerminalState) and state in runs:
+                    data, begin, after = runs[state]
+                    end = self._close([(after, stack)])
+                    assert end is not None, "a literal can be written"
+                    text += data[begin:]
+                    configuration = end
+                    continue
+            byte = self.forced_byte(configuration)
+            if byte is None:
+                break
+            target = self.step(configuration, byte)
+            assert target is not None, "a forced byte is legal"
+            text.append(byte)
+            configuration = target
+        return ForcedRun(bytes(text), configuration)
+
+    def accepts(self, data: bytes) -> bool:
+        """Whether `data` is a complete text of the grammar."""
+        end = self._end_of(data)
+        return end is not None and end.accepting
+
+    def accepts_prefix(self, data: bytes) -> bool:
+        """Whether some continuation of `data`, possibly empty, is a complete text."""
+        return self._end_of(data) is not None
+
+    def _end_of(self, data: bytes) -> Configuration | None:
+        current: Configuration | None = self.start
+        for at in range(0, len(data), CHUNK):
+            if current is None:
+                return None
+            current = self.run(current, data[at : at + CHUNK])
+        return current
+
+    def after(self, frame: Frame) -> Configuration | None:
+        """The configuration once the terminal above `frame` has ended; None if nothing follows.
+
+        Nothing follows where the value that ended there must differ from one that it repeats.
+        """
+        return self._close([(frame.after, frame.parent)])
+
+    def parts(self, configuration: Configuration) -> Parts:
+        """The configuration's places inside terminals, and all others as one of their own."""
+        if configuration.parts is None:
+            inside: list[tuple[TerminalState, Frame]] = []
+            outside: list[Place] = []
+            for state, stack in configuration.places:
+                if isinstance(state, TerminalState):
+                    assert stack is not None, "a terminal returns somewhere"
+                    inside.append((state, stack))
+                else:
+                    outside.append((state, stack))
+            rest = None
+            if outside and not inside and not configuration.accepting:
+                rest = configuration
+            elif outside:
+                rest = self._intern(frozenset(outside), False)
+            configuration.parts = Parts(inside, rest)
+        return configuration.parts
+
+    def literal(self, configuration: Configuration) -> bytes:
+        """The text that must come next, as far as one literal of the grammar goes; or b""."""
+        if configuration.lone is None:
+            return b""
+        state = configuration.lone[0]
+        run = None if isinstance(state, TerminalState) else self._network.runs.get(state)
+        return b"" if run is None else run.data[run.at :]
+
+    def values_in_writing(self, configuration: Configuration) -> set[bytes]:
+        """The texts so far of all values that must differ from others."""
+        return self._watch.values_in_writing(configuration)
+
+    def string_in_writing(self, configuration: Configuration) -> tuple[bytes, list[str]] | None:
+        """The text so far of the string that must differ from others, and those others.
+
+        None if that is not all there is: the value is no string, has an escape in it, or there is
+        more than one.
+        """
+        return self._watch.string_in_writing(configuration)
+
+    def _close(self, places: Sequence[Place]) -> Configuration | None:
+        """The configuration of everything reachable from `places` without consuming a byte."""
+        network, push = self._network, self._frames.push
+        edges, moves, unwritten, guards = (
+            network.edges,
+            network.moves,
+            network.unwritten,
+            network.guards,
+        )
+        pending = list(places)
+        seen = set(pending)
+        consuming: list[Place] = []
+        accepting = False
+        while pending:
+            place = pending.pop()
+            state, stack = place
+            found: list[Place] = []
+            if isinstance(state, TerminalState):
+                if not state.is_final:
+                    consuming.append(place)
+                if state.accepting:
+                    assert stack is not None, "a terminal returns somewhere"
+                    found.append((stack.after, stack.parent))
+            else:
+                if state in unwritten:
+                    network.write(state)
+                if state in guards and not self._moves.is_open(state, stack):
+                    continue
+                if edges[state]:
+                    consuming.append(place)
+                for op, first, second in moves[state]:
+                    if op == GO:
+                        found.append((first, stack))
+                    elif op <= TERMINAL:
+                        found.append((first, push(stack, second)))
+                    else:
+                        assert isinstance(first, int)
+                        self._moves.move(op, first, second, stack, found)
+                if state == RETURN:
+                    if stack is None:
+                        accepting = True
+                    elif stack.after >= 0:
+                        found.append((stack.after, stack.parent))
+                    else:
+                        self._moves.leave(stack, found)
+            for place in found:
+                if place not in seen:
+                    seen.add(place)
+                    pending.append(place)
+            if len(seen) > MAX_PLACES:
+                raise GrammarError(
+                    f"the text so far can be read in more than {MAX_PLACES} ways at once; the "
+                    "grammar is left-recursive or too ambiguous. Rewrite nested or adjacent "
+                    "repetitions that can match the same text"
+                )
+        if self._keeps_values and any(
+            frame is not None and frame.watched for _, frame in consuming
+        ):
+            consuming = [place for place in consuming if self._watch.can_differ(place)]
+        if not consuming and not accepting:
+            return None
+        return self._intern(frozenset(consuming), accepting)
+
+    def _with_text(self, places: Sequence[Place], data: bytes) -> list[Place]:
+        """The places with `data` added to the values that are being written."""
+        return [
+            (
+                state,
+                self._frames.extended(frame, data)
+                if frame is not None and frame.watched
+                else frame,
+            )
+            for state, frame in places
+        ]
+
+    def _intern(self, places: frozenset[Place], accepting: bool) -> Configuration:
+        if len(places) > 2:
+            places = without_dominated(places, self._network.scopes)
+        key = (places, accepting)
+        configuration = self._configurations.get(key)
+        if configuration is None:
+            if len(self._configurations) >= MAX_CONFIGURATIONS:
+                self._configurations.clear()
+                self._frames.clear()
+                self.start.memo.clear()
+                self.start.texts.clear()
+            configuration = self._configurations.setdefault(key, Configuration(places, accepting))
+        return configuration

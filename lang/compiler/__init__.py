@@ -1,0 +1,1 @@
+"""From the source of a constraint to rules: in time, in bounds, and once."""

@@ -1,0 +1,1 @@
+"""The grammar IR: what every constraint lowers to, and what is checked and known of it."""

@@ -1,0 +1,162 @@
+"""Objects as grammar: declared members, then or among them the others.
+
+The keys that are not declared are split by which pattern demands they meet, so that each part has
+one demand on its values. They may repeat where that changes nothing: JSON readers keep the last
+one, which satisfies the schema as each of them does. Where members are counted up to two or more,
+keys are told apart (`Unique`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ..errors import SchemaError
+from ..ir.nodes import NEVER, Alt, Element, Member, Members, Node, Seq, Unique
+from .build import Build, ascii_spelling, plain_spelling
+from .demand import ANYTHING, NOTHING, Demand, both, every
+from .shapes import ANY_KEY, ObjectShape
+from .span import Span
+from .string_set import StringSet
+from .witnesses import witness_cases, witnessed_node
+
+_MAX_KEY_PARTS = 32
+
+
+def object_node(shape: ObjectShape, depth: int, build: Build) -> Node:
+    """The JSON objects of this shape, or NEVER. Raises SchemaError."""
+    if not shape.witnesses:
+        return _plain_node(shape, depth, build)
+    options: dict[Node, None] = {}
+    for case in witness_cases(shape):
+        if case.witnesses:
+            declared = frozenset(case.declared)
+            member = partial(extra_member, declared=declared, build=build, is_distinct=True)
+            options[witnessed_node(case, key_parts(case), depth, build, member)] = None
+        else:
+            options[_plain_node(case, depth, build)] = None
+    options.pop(NEVER, None)
+    return next(iter(options)) if len(options) == 1 else Alt(tuple(options))
+
+
+def _plain_node(shape: ObjectShape, depth: int, build: Build) -> Node:
+    values: dict[str, Node] = {}
+    for key, demand in shape.declared.items():
+        node = build.node(demand, depth + 1, key) if demand is not NOTHING else NEVER
+        if node != NEVER:
+            values[key] = node
+            if key in shape.required:
+                build.need(node)
+        elif key in shape.required:
+            return NEVER
+    low, high = shape.size.low, shape.size.high
+    fixed = len(shape.required)
+    if shape.size.is_empty or (high is not None and fixed > high):
+        return NEVER
+    extra = _extra(shape, depth, build, is_distinct=low - fixed > 1)
+    if low <= fixed:
+        low = 0
+    if extra is None:
+        if len(values) < low:
+            return NEVER
+        if high is not None and high >= len(values):
+            high = None
+    may_be_empty = low == 0 and not fixed
+    if low:
+        for node in (*values.values(), *(() if extra is None else (extra,))):
+            build.need(node)
+    if high == 0 or (not values and extra is None):
+        return build.punctuation.enclosed("{}", None, True, depth)
+    body: Node | None
+    if values:
+        body = _members(shape, values, extra, Span(low, high), depth, build)
+    else:
+        assert extra is not None
+        body = build.listed(extra, Span(low, high), depth)
+    if body is not None and shape.size.low - fixed > 1 and extra is not None:
+        body = Unique(body)
+    return build.punctuation.enclosed("{}", body, may_be_empty, depth)
+
+
+def _members(
+    shape: ObjectShape,
+    values: dict[str, Node],
+    extra: Node | None,
+    count: Span,
+    depth: int,
+    build: Build,
+) -> Node:
+    """At least one member."""
+
+    def members(spell: Callable[[str], str]) -> Node:
+        listed = tuple(
+            Member(
+                spell(key),
+                Seq((build.punctuation.colon, node)),
+                key in shape.required,
+            )
+            for key, node in values.items()
+        )
+        least = max(count.low, 0 if shape.required else 1)
+        comma = build.punctuation.comma(depth)
+        is_ordered = build.layout.key_order == "schema"
+        return Members(listed, extra, comma, least, count.high, is_ordered)
+
+    if build.layout.escapes and not all(map(str.isascii, values)):
+        return Alt((members(plain_spelling), members(ascii_spelling)))
+    return members(plain_spelling)
+
+
+def key_parts(shape: ObjectShape) -> list[tuple[StringSet, Demand]]:
+    """Sets of keys that hold the undeclared ones that are allowed, each with its demand.
+
+    Declared keys are not excluded yet. Sets with different demands do not overlap.
+    """
+    demands = [(keys, demand) for keys, demand in shape.others if demand is not ANYTHING]
+    for_all = every(demand for keys, demand in demands if keys == ANY_KEY)
+    if for_all is NOTHING:
+        return []
+    parts: list[tuple[StringSet, Demand]] = [(ANY_KEY, for_all)]
+    for keys, demand in demands:
+        if keys == ANY_KEY:
+            continue
+        split: list[tuple[StringSet, Demand]] = []
+        for part, old in parts:
+            joined = both(old, demand)
+            inside = [(part & keys, joined)] if joined is not NOTHING else []
+            outside = [(part & other, old) for other in keys.negated()]
+            split += [piece for piece in (*inside, *outside) if not piece[0].is_empty()]
+        parts = split
+        if len(parts) > _MAX_KEY_PARTS:
+            raise SchemaError(
+                f"the keys fall into more than {_MAX_KEY_PARTS} classes by the patterns that they "
+                "match; use fewer patterns, or patterns that exclude each other",
+                shape.path,
+                "patternProperties",
+            )
+    return parts
+
+
+def extra_member(
+    keys: StringSet, value: Node, *, declared: frozenset[str], build: Build, is_distinct: bool
+) -> Node:
+    """One member with an undeclared key of `keys`."""
+    if declared:
+        keys &= StringSet(excluded=declared, path=keys.path)
+    key = build.shape(keys, 0, "key")
+    return Seq((Element(key) if is_distinct else key, build.punctuation.colon, value))
+
+
+def _extra(shape: ObjectShape, depth: int, build: Build, *, is_distinct: bool) -> Node | None:
+    """One undeclared member, or None if there can be none."""
+    declared = frozenset(shape.declared)
+    options: list[Node] = []
+    for keys, demand in key_parts(shape):
+        value = build.node(demand, depth + 1, "extra")
+        if value != NEVER:
+            options.append(
+                extra_member(keys, value, declared=declared, build=build, is_distinct=is_distinct)
+            )
+    if not options:
+        return None
+    return options[0] if len(options) == 1 else Alt(tuple(options))

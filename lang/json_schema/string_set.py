@@ -1,0 +1,272 @@
+"""Sets of strings as schemas describe them: lengths, patterns, formats, and what is excluded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from ..errors import RegexError, SchemaError
+from ..ir.nodes import NEVER, SURROGATES, CharClass, Node, Repeat, Terminal
+from ..regex.expressions import escape, parse_fullmatch, parse_search
+from ..regex.sets import ANY
+from ..regular.dfa_texts import of_texts
+from ..regular.nfa import Nfa, TooLarge
+from ..regular.table import Table, combine
+from .escapes import FIRST_ESCAPABLE, quote
+from .formats import format_node, lean_format, outer_format_node
+from .lengths import with_length
+from .span import ANY_LENGTH, Span
+from .strings import CHAR, CHAR_OR_ESCAPE, encode, quoted
+
+_CACHED_PARTS = 512
+_CACHED_NODES = 1024
+
+_ONE_SPELLING = frozenset(map(chr, range(0x20, FIRST_ESCAPABLE)))
+_ANY_TEXT = Repeat(CharClass(ANY), 0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class StringSet:
+    """A set of decoded strings: those that satisfy every field.
+
+    Attributes:
+        length: how many code points.
+        patterns, not_patterns: ECMA regexes that are found, and not found, somewhere in the text.
+        formats, not_formats: names out of `json_formats.STANDARD_FORMATS`.
+        excluded: texts that are not in the set.
+        path: where errors point.
+    """
+
+    length: Span = ANY_LENGTH
+    patterns: tuple[str, ...] = ()
+    not_patterns: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    not_formats: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
+    path: str = field(default="$", compare=False)
+
+    def __and__(self, other: StringSet) -> StringSet:
+        """What is in both; errors point to this one's path."""
+        return StringSet(
+            self.length & other.length,
+            _joined(self.patterns, other.patterns),
+            _joined(self.not_patterns, other.not_patterns),
+            _joined(self.formats, other.formats),
+            _joined(self.not_formats, other.not_formats),
+            self.excluded | other.excluded,
+            self.path,
+        )
+
+    def negated(self) -> list[StringSet]:
+        """Sets that hold all other strings between them; they may overlap.
+
+        A text of which a format's grammar cannot tell whether it has the format (`formats.py`)
+        is neither in the set nor in one of these.
+        """
+        others = [
+            *(StringSet(not_patterns=(pattern,)) for pattern in self.patterns),
+            *(StringSet(patterns=(pattern,)) for pattern in self.not_patterns),
+            *(StringSet(not_formats=(name,)) for name in self.formats),
+            *(StringSet(formats=(name,)) for name in self.not_formats),
+        ]
+        if self.length.low:
+            others.append(StringSet(Span(0, self.length.low - 1)))
+        if self.length.high is not None:
+            others.append(StringSet(Span(self.length.high + 1)))
+        if excluded := sorted(filter(_is_text, self.excluded)):
+            texts = "|".join(map(escape, excluded))
+            others.append(StringSet(patterns=(f"^(?:{texts})$",)))
+        return [replace(other, path=self.path) for other in others]
+
+    def contains(self, text: str) -> bool:
+        """Whether `text` is in the set. Raises SchemaError for a pattern without a grammar."""
+        with self._reporting():
+            return self._allows(text)
+
+    def is_empty(self) -> bool:
+        """Whether no string is in the set. Raises SchemaError if that is too large to tell."""
+        if self.length.is_empty:
+            return True
+        if self.is_plain:
+            return self.length.high == 0 and "" in self.excluded
+        with self._reporting():
+            return not self._table().has_length(self.length.low, self.length.high)
+
+    def node(self, *, escapes: bool = False) -> Node:
+        """The JSON strings of the set, quotes included: a node without references.
+
+        `escapes`: what is not printable ASCII may also be written as \\uXXXX. Raises SchemaError,
+        with path and keyword, for what has no grammar or too large a one.
+        """
+        with self._reporting():
+            return _node(replace(self, path=""), escapes)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether only lengths and excluded texts matter."""
+        return not (self.patterns or self.not_patterns or self.formats or self.not_formats)
+
+    @property
+    def _required(self) -> list[Part]:
+        """The languages that a text must be in."""
+        return [
+            *(Part("pattern", text) for text in self.patterns),
+            *(Part("format", text) for text in self.formats),
+        ]
+
+    @property
+    def _forbidden(self) -> list[Part]:
+        """The languages that a text must not be in."""
+        return [
+            *(Part("pattern", text) for text in self.not_patterns),
+            *(Part("at most format", text) for text in self.not_formats),
+        ]
+
+    def _allows(self, text: str) -> bool:
+        return (
+            len(text) in self.length
+            and text not in self.excluded
+            and all(_nfa(part).accepts(text) for part in self._required)
+            and not any(_nfa(part).accepts(text) for part in self._forbidden)
+        )
+
+    def _excludable(self) -> list[str]:
+        """The excluded texts that the other fields allow and that can be written at all."""
+        open_set = replace(self, excluded=frozenset())
+        return sorted(filter(open_set._allows, filter(_is_text, self.excluded)))
+
+    def _table(self) -> Table:
+        """All but the lengths. Raises TooLarge."""
+        return self._combined(self._required)
+
+    def _combined(self, required: list[Part]) -> Table:
+        forbidden = [_table(part) for part in self._forbidden]
+        if texts := self._excludable():
+            forbidden.append(Table.of_node(of_texts(texts)))
+        return combine([_table(part) for part in required], forbidden)
+
+    def _counted(self, table: Table) -> Table:
+        """The texts of `table` with these lengths, or of its lean forms. Raises TooLarge."""
+        low, high = self.length.low, self.length.high
+        leans = {name: lean for name in self.formats if (lean := lean_format(name))}
+        if high is not None and leans:
+            required = [
+                Part("lean format", part.text) if part.text in leans else part
+                for part in self._required
+            ]
+            high = min(high, *(lean.longest for lean in leans.values()))
+            if low <= high:
+                few = combine([self._combined(required), Table.of_lengths(low, high)])
+                if not few.is_empty:
+                    return few
+        return combine([table, Table.of_lengths(low, self.length.high)])
+
+    def _content(self) -> Node:
+        """The decoded strings as a node. Raises TooLarge."""
+        if self.length.is_empty:
+            return NEVER
+        required = self._required
+        if len(required) < 2 and not self._forbidden and not self._excludable():
+            node = with_length(_parsed(required[0]) if required else _ANY_TEXT, self.length)
+            if node is not None:
+                return node
+        table = self._table()
+        if not self.length.holds(Span(*table.lengths)):
+            table = self._counted(table)
+        return NEVER if table.is_empty else table.dfa
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """What goes wrong inside is reported as a SchemaError at this path."""
+        keyword = "pattern" if self.patterns or self.not_patterns else "format"
+        try:
+            yield
+        except RegexError as error:
+            raise SchemaError(f"pattern: {error}", self.path, keyword) from error
+        except NoNegation as error:
+            raise SchemaError(
+                f"the strings that do not have the format {error.args[0]!r} have no grammar; "
+                "describe what is wanted by a pattern",
+                self.path,
+                "format",
+            ) from error
+        except TooLarge as error:
+            raise SchemaError(
+                f"{self._described()} together need too large an automaton; simplify the pattern, "
+                "or put the lengths into it",
+                self.path,
+                keyword,
+            ) from error
+
+    def _described(self) -> str:
+        names = [
+            *(f"the pattern {pattern!r}" for pattern in (*self.patterns, *self.not_patterns)),
+            *(f"the format {name!r}" for name in (*self.formats, *self.not_formats)),
+        ]
+        if self.length != ANY_LENGTH:
+            names.append("the lengths")
+        if self.excluded:
+            names.append("the excluded texts")
+        return ", ".join(names)
+
+
+class NoNegation(Exception):
+    """Of the format that it names, the other strings have no grammar."""
+
+
+class Part(NamedTuple):
+    """One language that a text must be in, or must not be in."""
+
+    kind: Literal["pattern", "format", "lean format", "at most format"]
+    text: str
+
+
+def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
+
+
+def _is_text(text: str) -> bool:
+    return not any(SURROGATES[0] <= ord(char) <= SURROGATES[1] for char in text)
+
+
+@lru_cache(_CACHED_NODES)
+def _node(strings: StringSet, escapes: bool) -> Node:
+    if strings.is_plain and strings.length.high is None:
+        texts = strings._excludable()
+        if not escapes or all(char in _ONE_SPELLING for text in texts for char in text):
+            free = Repeat(CHAR_OR_ESCAPE if escapes else CHAR, strings.length.low, None)
+            return Terminal(quoted(free), frozenset(map(quote, texts)))
+    content = strings._content()
+    return NEVER if content == NEVER else Terminal(quoted(encode(content, escapes=escapes)))
+
+
+@lru_cache(_CACHED_PARTS)
+def _parsed(part: Part) -> Node:
+    """The decoded texts of a part. Raises RegexError."""
+    match part.kind:
+        case "pattern":
+            return parse_search(part.text)
+        case "format":
+            return format_node(part.text)
+        case "lean format":
+            lean = lean_format(part.text)
+            assert lean is not None
+            return parse_fullmatch(lean.pattern)
+        case "at most format":
+            node = outer_format_node(part.text)
+            if node is None:
+                raise NoNegation(part.text)
+            return node
+
+
+@lru_cache(_CACHED_PARTS)
+def _table(part: Part) -> Table:
+    return Table.of_node(_parsed(part))
+
+
+@lru_cache(_CACHED_PARTS)
+def _nfa(part: Part) -> Nfa:
+    return Nfa.of(_parsed(part))

@@ -1,0 +1,1 @@
+"""Grammars written for the Lark parser, read as grammar rules."""

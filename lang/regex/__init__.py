@@ -1,0 +1,1 @@
+"""Regular expressions, read as grammar rules."""

@@ -1,0 +1,76 @@
+r"""Regular expressions to IR: one dialect, the part that Python and ECMAScript share.
+
+    text          literals; escapes \n \t \r \f \v \0 \cX \xHH \uHHHH \u{H...} \UHHHHHHHH
+    classes       [a-z] [^a-z] \d \w \s \D \W \S \p{Lu} \P{Letter} \p{Script=Greek} and .
+    groups        (...) (?:...) (?P<name>...) (?<name>...) (?#comment), a|b
+    repetition    * + ? {m} {m,} {m,n} {,n}, each lazy with ? (the same set of texts)
+    flags         (?i) (?s) (?m) (?x) (?u) (?a) at the start; (?i:...) (?-i:...) anywhere
+    places        ^ $ \A \Z \z \b \B (?=...) (?!...) (?<=...) (?<!...)
+
+`\d \w \s` are ASCII, as in Python's `re.ASCII`, unless `(?u)` says otherwise: a model asked for
+digits should not write Thai ones. `.` is all but a newline, `$` the very end. `(?i)` pairs every
+letter with its other case, one to one. The pattern of a schema is read as ECMAScript does where the
+two differ: `\s` and `.` know its line ends and spaces, `[^]` is any character. `docs/regex.md` has
+the whole table.
+
+What has no automaton (backreferences, possessive and atomic matching) and what the two languages
+read differently raises RegexError at its column; nothing is approximated.
+"""
+
+from __future__ import annotations
+
+from ..errors import RegexError
+from ..ir.nodes import NEVER, Node
+from .anchors import END, START, anywhere, tied_parts, whole_text
+from .escapes import ECMA, PYTHON
+from .looks import compile_looks
+from .parser import parse
+
+_SYNTAX = frozenset("\\^$.*+?()[]{}|/-")
+
+
+def parse_fullmatch(pattern: str) -> Node:
+    """The texts that `pattern` matches from end to end. Raises RegexError."""
+    parsed = parse(pattern, PYTHON)
+    parts = tied_parts(parsed.tree)
+    if parts is not None:
+        return whole_text(parts)
+    table = compile_looks(parsed.tree, parsed.assertions, pattern, anywhere=False)
+    if table.is_empty:
+        column = next(iter(parsed.assertions.values())).column
+        raise RegexError("what is asked of this place leaves no text at all", pattern, column)
+    return table.dfa
+
+
+def parse_search(pattern: str) -> Node:
+    """The texts in which `pattern` matches somewhere, as JSON Schema reads it. Raises RegexError.
+
+    Outside the match stands any text, newlines included, except where `^` and `$` forbid it.
+    """
+    parsed = parse(pattern, ECMA)
+    parts = tied_parts(parsed.tree)
+    if parts is not None:
+        return anywhere(parts)
+    table = compile_looks(parsed.tree, parsed.assertions, pattern, anywhere=True)
+    return NEVER if table.is_empty else table.dfa
+
+
+def parse_passage(pattern: str) -> Node:
+    """The passages that `pattern` matches inside any text. Raises RegexError, for anchors too."""
+    parsed = parse(pattern, PYTHON)
+    for name, assertion in parsed.assertions.items():
+        what = "an anchor ties the expression to the start or end of a text"
+        if name not in (START.name, END.name):
+            what = "this place looks at the text around the expression"
+        raise RegexError(
+            f"{what}, and this one is looked for anywhere; drop it", pattern, assertion.column
+        )
+    return parsed.tree
+
+
+def escape(text: str) -> str:
+    """A pattern of exactly `text`."""
+    return "".join(
+        f"\\{char}" if char in _SYNTAX else char if char.isprintable() else f"\\u{{{ord(char):x}}}"
+        for char in text
+    )

@@ -1,0 +1,199 @@
+"""Nodes without references as nondeterministic automata (Thompson, 1968), run as sets of states.
+
+A set is an int with one bit per state: unions are single operations and sets hash fast, which is
+what determinising a pattern such as `(a|aa){900,1000}` spends its time on.
+"""
+
+from __future__ import annotations
+
+from ..ir.dfa import Dfa
+from ..ir.nodes import Alt, CharClass, Literal, Node, Ref, Repeat, Seq, Terminal
+from ..regex.sets import Ranges
+from .alphabet import NO_CLASS, distinguish
+
+MAX_STATES = 25_000
+"""States of one automaton."""
+
+MAX_WORK = 3_000_000
+"""Moves that one automaton may try, in all its steps: about a second."""
+
+
+class TooLarge(Exception):
+    """An automaton would exceed its states, or building it the time that one may take."""
+
+
+class Fragments:
+    """An automaton under construction: labelled moves and empty moves between numbered states."""
+
+    def __init__(self) -> None:
+        self.moves: list[list[tuple[int, int]]] = []
+        """Per state: (label, next state)."""
+        self.empty: list[list[int]] = []
+        self.labels: dict[Ranges, int] = {}
+
+    def state(self) -> int:
+        """A new state without moves. Raises TooLarge."""
+        if len(self.moves) >= MAX_STATES:
+            raise TooLarge
+        self.moves.append([])
+        self.empty.append([])
+        return len(self.moves) - 1
+
+    def add(self, node: Node, start: int) -> int:
+        """Adds paths from `start` that spell `node`; the state where they end. Raises TooLarge."""
+        match node:
+            case Literal(text):
+                for char in text:
+                    start = self.move(start, ((ord(char), ord(char)),))
+                return start
+            case CharClass(ranges):
+                return self.move(start, ranges)
+            case Seq(items):
+                for item in items:
+                    start = self.add(item, start)
+                return start
+            case Alt(options):
+                end = self.state()
+                for option in options:
+                    self.empty[self.add(option, self._after(start))].append(end)
+                return end
+            case Repeat(item, low, high):
+                return self._repeat(item, low, high, start)
+            case Dfa():
+                return self._automaton(node, start)
+            case Terminal(inner, excluded) if not excluded:
+                return self.add(inner, start)
+            case Ref(name):
+                return self.reference(name, start)
+            case _:
+                raise AssertionError(f"{type(node).__name__} is no regular node")
+
+    def reference(self, name: str, start: int) -> int:
+        """Adds the paths of a reference; a subclass may know what it refers to."""
+        raise AssertionError(f"a reference to the rule {name!r} is not regular")
+
+    def move(self, start: int, ranges: Ranges) -> int:
+        """A new state that a character of `ranges` leads to."""
+        end = self.state()
+        if ranges:
+            label = self.labels.setdefault(ranges, len(self.labels))
+            self.moves[start].append((label, end))
+        return end
+
+    def _after(self, start: int) -> int:
+        """A new state that an empty move leads to: what loops back to it stays out of `start`."""
+        state = self.state()
+        self.empty[start].append(state)
+        return state
+
+    def _repeat(self, item: Node, low: int, high: int | None, start: int) -> int:
+        for _ in range(low):
+            start = self.add(item, start)
+        if high is None:
+            loop = self._after(start)
+            self.empty[self.add(item, loop)].append(loop)
+            return loop
+        end = self.state()
+        for _ in range(high - low):
+            self.empty[start].append(end)
+            start = self.add(item, start)
+        self.empty[start].append(end)
+        return end
+
+    def _automaton(self, dfa: Dfa, start: int) -> int:
+        states = [self.state() for _ in dfa.edges]
+        end = self.state()
+        self.empty[start].append(states[0])
+        for number, edges in enumerate(dfa.edges):
+            ranges: dict[int, list[tuple[int, int]]] = {}
+            for low, high, to in edges:
+                ranges.setdefault(to, []).append((low, high))
+            for to, found in ranges.items():
+                label = self.labels.setdefault(tuple(found), len(self.labels))
+                self.moves[states[number]].append((label, states[to]))
+            if number in dfa.accepting:
+                self.empty[states[number]].append(end)
+        return end
+
+
+class Nfa:
+    """An automaton that is in several states at once.
+
+    Attributes:
+        alphabet: the classes of characters that it tells apart.
+        start: the set of states that it begins in.
+        work: how many moves have been tried so far.
+    """
+
+    def __init__(self, fragments: Fragments, start: int, final: int) -> None:
+        self.alphabet, classes = distinguish(list(fragments.labels))
+        self._empty = fragments.empty
+        self._final = final
+        self._closures: dict[int, int] = {}
+        self._raw = fragments.moves
+        self._classes = classes
+        self._moves: list[list[tuple[int, int]] | None] = [None] * len(fragments.moves)
+        self.work = 0
+        self._closing = 0
+        self.start = self._closure(start)
+
+    @classmethod
+    def of(cls, node: Node) -> Nfa:
+        """The automaton of a node without references. Raises TooLarge."""
+        fragments = Fragments()
+        start = fragments.state()
+        return cls(fragments, start, fragments.add(node, start))
+
+    def step(self, states: int) -> list[int | None]:
+        """The set after one more character, per class; None for the empty one. Raises TooLarge."""
+        targets = [0] * self.alphabet.size
+        while states:
+            lowest = states & -states
+            states ^= lowest
+            for number, reached in self._moves_of(lowest.bit_length() - 1):
+                targets[number] |= reached
+                self.work += 1
+        return [target or None for target in targets]
+
+    def is_accepting(self, states: int) -> bool:
+        """Whether the text so far is complete."""
+        return bool(states >> self._final & 1)
+
+    def accepts(self, text: str) -> bool:
+        """Whether `text` is in the language; needs no determinising."""
+        states: int | None = self.start
+        for char in text:
+            number = self.alphabet.of(char)
+            if states is None or number == NO_CLASS:
+                return False
+            states = self.step(states)[number]
+        return states is not None and self.is_accepting(states)
+
+    def _moves_of(self, state: int) -> list[tuple[int, int]]:
+        moves = self._moves[state]
+        if moves is None:
+            moves = self._moves[state] = [
+                (number, self._closure(to))
+                for label, to in self._raw[state]
+                for number in self._classes[label]
+            ]
+        return moves
+
+    def _closure(self, state: int) -> int:
+        """What empty moves lead to from `state`: of that, the states that can do anything."""
+        found = self._closures.get(state)
+        if found is None:
+            seen, todo, found = {state}, [state], 0
+            while todo:
+                here = todo.pop()
+                if self._raw[here] or here == self._final:
+                    found |= 1 << here
+                for to in self._empty[here]:
+                    if to not in seen:
+                        seen.add(to)
+                        todo.append(to)
+            self._closing += len(seen)
+            if self._closing > MAX_WORK:
+                raise TooLarge
+            self._closures[state] = found
+        return found

@@ -1,0 +1,1 @@
+"""Python types as constraints: their schemas, and the values read back."""

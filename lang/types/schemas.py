@@ -1,0 +1,270 @@
+"""JSON Schemas of Python types: pydantic's own, made to say exactly what pydantic reads.
+
+pydantic's schemas describe its types to people. As constraints they say too much in places (a
+network with host bits, an Enum of tuples, keys of a dict that are no numbers) and too little in
+others (extra keys that nobody asked for). Here each is narrowed to texts that pydantic accepts, as
+far as a schema can say it: what only pydantic knows, such as a bound on a date or a validator of
+the user's own, is checked when the value is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic_core import SchemaValidator, ValidationError, core_schema, to_json
+
+from . import patterns as patterns
+
+_DATA_KEYWORDS = frozenset({"enum", "const", "default", "examples"})
+
+
+class OutputSchema(GenerateJsonSchema):
+    """Schemas of what is worth generating.
+
+    Objects are closed unless their class asks for extra keys, and keys of a dict are spelled as
+    its key type is. Raises PydanticInvalidForJsonSchema for a type that no JSON text can give.
+    """
+
+    ignored_warning_kinds = {  # noqa: RUF012 - as in the base class
+        "skipped-choice",
+        "non-serializable-default",
+    }
+
+    def generate(
+        self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation"
+    ) -> JsonSchemaValue:
+        json_schema = super().generate(schema, mode)
+        _spell_formats(json_schema)
+        return json_schema
+
+    # Objects
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        return _closed(super().model_schema(schema))
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _closed(super().dataclass_schema(schema))
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        return _closed(super().typed_dict_schema(schema))
+
+    def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:
+        _refuse_paths(schema.get("validation_alias"))
+        return super().model_field_schema(schema)
+
+    def dataclass_field_schema(self, schema: core_schema.DataclassField) -> JsonSchemaValue:
+        _refuse_paths(schema.get("validation_alias"))
+        return super().dataclass_field_schema(schema)
+
+    def typed_dict_field_schema(self, schema: core_schema.TypedDictField) -> JsonSchemaValue:
+        _refuse_paths(schema.get("validation_alias"))
+        return super().typed_dict_field_schema(schema)
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        json_schema = super().dict_schema(schema)
+        if "patternProperties" in json_schema:
+            json_schema["additionalProperties"] = False
+        elif "propertyNames" not in json_schema and "keys_schema" in schema:
+            names = _key_names(self.generate_inner(schema["keys_schema"]))
+            if names is not None:
+                json_schema["propertyNames"] = names
+        return json_schema
+
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        """pydantic looks at the tag alone: it must be there, and a second choice may fit too."""
+        json_schema = super().tagged_union_schema(schema)
+        choices = json_schema["oneOf"]
+        tag = json_schema.get("discriminator", {}).get("propertyName")
+        if tag is not None:
+            choices = [{"allOf": [choice, {"required": [tag]}]} for choice in choices]
+        return {"anyOf": choices}
+
+    # Values from a list
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        for member in schema["members"]:
+            _refuse_unreadable(schema, member)
+        return super().enum_schema(schema)
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        for value in schema["expected"]:
+            _refuse_unreadable(schema, value)
+        return super().literal_schema(schema)
+
+    # Strings and what is written as one
+
+    def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
+        json_schema = super().str_schema(schema)
+        if "pattern" in json_schema:
+            json_schema["pattern"] = patterns.unicode_exclusions(json_schema["pattern"])
+        if schema.get("strip_whitespace", self._config.str_strip_whitespace):
+            json_schema["allOf"] = [{"pattern": patterns.STRIPPED}]
+        if schema.get("ascii_only"):
+            json_schema.setdefault("allOf", []).append({"pattern": r"^[\x00-\x7f]*$"})
+        return json_schema
+
+    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
+        json_schema = super().bytes_schema(schema)
+        del json_schema["format"]
+        encoded = {"base64": patterns.BASE64_URL, "hex": patterns.HEX}
+        pattern = encoded.get(str(self._config.val_json_bytes))
+        return json_schema if pattern is None else {"type": "string", "pattern": f"^({pattern})$"}
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        pattern = patterns.datetime_pattern(_timezone(schema))
+        return {"type": "string", "pattern": pattern}
+
+    def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:
+        return {"type": "string", "pattern": patterns.time_pattern(_timezone(schema))}
+
+    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
+        json_schema = super().timedelta_schema(schema)
+        if json_schema.get("format") != "duration":
+            return json_schema
+        return {"type": "string", "pattern": patterns.DURATION}
+
+    def url_schema(self, schema: core_schema.UrlSchema) -> JsonSchemaValue:
+        json_schema = super().url_schema(schema)
+        pattern = patterns.url_pattern(schema.get("allowed_schemes"), schema.get("max_length"))
+        return json_schema if pattern is None else {"type": "string", "pattern": pattern}
+
+    def json_schema(self, schema: core_schema.JsonSchema) -> JsonSchemaValue:
+        raise PydanticInvalidForJsonSchema(
+            "Json[...] is JSON inside a string, which has no grammar; use the type in it directly"
+        )
+
+    # Numbers
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """A number; also a string, which loses no digit, where nothing compares the value."""
+        numbers: list[JsonSchemaValue] = [
+            {**self._bounds(schema), **digits} for digits in _digits(schema)
+        ]
+        if any(key in schema for key in ("ge", "gt", "le", "lt", "multiple_of")):
+            return numbers[0] if len(numbers) == 1 else {"anyOf": numbers}
+        return {"anyOf": [*numbers, {"type": "string", "pattern": _decimal_pattern(schema)}]}
+
+    def _bounds(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        names = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
+        names |= {"lt": "exclusiveMaximum", "multiple_of": "multipleOf"}
+        bounds: JsonSchemaValue = {"type": "number"}
+        for key, name in names.items():
+            value: Any = schema.get(key)
+            if value is not None:
+                bounds[name] = int(value) if value == int(value) else float(value)
+        return bounds
+
+
+def _closed(json_schema: JsonSchemaValue) -> JsonSchemaValue:
+    if json_schema.get("type") == "object":
+        json_schema.setdefault("additionalProperties", False)
+    return json_schema
+
+
+def _refuse_paths(alias: str | Sequence[str | int] | Sequence[Sequence[str | int]] | None) -> None:
+    """Raises for a field that has no key of its own: with an AliasPath and no alias beside it."""
+    if alias is None or isinstance(alias, str):
+        return
+    paths = [alias] if isinstance(alias[0], str) else alias
+    if not any(isinstance(path, Sequence) and len(path) == 1 for path in paths):
+        path = ", ".join(map(repr, paths[0]))  # type: ignore[arg-type]  # a path, as it has no key
+        raise PydanticInvalidForJsonSchema(
+            f"AliasPath({path}) takes a value out of another one, which has no place of its own in "
+            "the text; give the field a plain alias beside it, with AliasChoices"
+        )
+
+
+def _refuse_unreadable(schema: core_schema.CoreSchema, value: object) -> None:
+    """Raises for a member of an Enum or Literal that pydantic cannot read back from JSON."""
+    plain = value.value if isinstance(value, Enum) else value
+    try:
+        SchemaValidator(schema).validate_json(to_json(plain))
+    except ValidationError as error:
+        raise PydanticInvalidForJsonSchema(
+            f"{value!r} is written as {json.dumps(json.loads(to_json(plain)))} in JSON, which "
+            "pydantic does not read back as this member; give it a string, number or None"
+        ) from error
+
+
+def _key_names(key: JsonSchemaValue) -> JsonSchemaValue | None:
+    """The schema of the keys, as strings, of which the key type's own schema is `key`."""
+    match key.get("type"):
+        case "integer":
+            return {"pattern": patterns.INTEGER}
+        case "number":
+            return {"pattern": patterns.NUMBER}
+        case "boolean":
+            return {"enum": ["true", "false"]}
+        case "string":
+            keywords = ("pattern", "format", "allOf", "enum", "const")
+            return key if any(keyword in key for keyword in keywords) else None
+        case "array" | "object" | "null":
+            raise PydanticInvalidForJsonSchema(
+                f"the keys of a dict are strings in JSON, and pydantic reads no {key['type']} from "
+                "one; use a list of pairs"
+            )
+        case _:
+            options = [option for option in key.get("anyOf", []) if option.get("type") == "string"]
+            return options[0] if options else None
+
+
+def _timezone(schema: core_schema.DatetimeSchema | core_schema.TimeSchema) -> str | None:
+    constraint = schema.get("tz_constraint")
+    return (
+        constraint if isinstance(constraint, str) else "aware" if constraint is not None else None
+    )
+
+
+def _digits(schema: core_schema.DecimalSchema) -> list[JsonSchemaValue]:
+    """The numbers that max_digits and decimal_places leave, as alternatives."""
+    digits, places = schema.get("max_digits"), schema.get("decimal_places")
+    if digits is None:
+        return [{} if places is None else {"multipleOf": _step(places)}]
+    shapes = []
+    for fraction in [places] if places is not None else range(digits + 1):
+        limit = 10 ** max(digits - fraction, 0)
+        step = {"multipleOf": _step(fraction)}
+        shapes.append({**step, "exclusiveMinimum": -limit, "exclusiveMaximum": limit})
+    return shapes
+
+
+def _step(places: int) -> int | float:
+    return 1 if places == 0 else float(f"1e-{places}")
+
+
+def _decimal_pattern(schema: core_schema.DecimalSchema) -> str:
+    digits, places = schema.get("max_digits"), schema.get("decimal_places")
+    if digits is None and places is None:
+        return r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?$"
+    shapes = []
+    for fraction in [places] if places is not None else range((digits or 0) + 1):
+        whole = "" if digits is None else f"{{0,{max(digits - fraction - 1, 0)}}}"
+        integer = rf"(0|[1-9]\d{whole or '*'})"
+        if digits is not None and digits <= fraction:
+            integer = "0"
+        shapes.append(integer + (rf"(\.\d{{1,{fraction}}})?" if fraction else ""))
+    return f"^-?({'|'.join(shapes)})$"
+
+
+def _spell_formats(node: Any) -> None:
+    """Puts patterns in the place of pydantic's own formats, everywhere in a schema."""
+    if isinstance(node, list):
+        for item in node:
+            _spell_formats(item)
+        return
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if key not in _DATA_KEYWORDS:
+            _spell_formats(value)
+    name = node.get("format")
+    if isinstance(name, str) and name in patterns.FORMATS:
+        del node["format"]
+        pattern = patterns.FORMATS[name]
+        if pattern is not None:
+            node.setdefault("allOf", []).append({"pattern": f"^({pattern})$"})

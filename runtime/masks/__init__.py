@@ -1,0 +1,1 @@
+"""Which tokens an automaton allows: masks over a vocabulary."""
