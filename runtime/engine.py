@@ -21,7 +21,8 @@ import numpy as np
 
 from ..lang.errors import CancelledError, ContextOverflowError, EngineError
 from ..radix_cache.cache import RadixCache
-from .base import Batch, Decoder, NoSlot
+from .base import Batch, Decoder, Logits, NoSlot
+from .kept_logits import KeptLogits, prefix_digest
 from .minimum import TrieCount
 from .request import EngineRequest
 from .scheduler import Scheduler, Slice
@@ -40,6 +41,7 @@ class Engine:
         chunk_tokens: most prefill tokens per batch while other requests are decoding.
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
+        logits_bytes: memory for logits at branch points; a row takes 4 bytes per vocabulary entry.
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
         on_stop: called last by the engine's thread, which alone may free the decoder: a step may
             be running in it while others close the engine.
@@ -53,6 +55,7 @@ class Engine:
         chunk_tokens: int = 128,
         idle_cells: int = 2048,
         host_bytes: int = 2 << 30,
+        logits_bytes: int = 64 << 20,
         measure_minimum: bool = False,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
@@ -61,8 +64,10 @@ class Engine:
         self._idle_cells = idle_cells
         self._host_bytes = host_bytes
         self.cache = self._new_cache()
+        self._logits = KeptLogits(logits_bytes)
         self._scheduler = Scheduler(
             self.cache,
+            self._logits,
             max_running=max_running,
             n_batch=decoder.n_batch,
             chunk_tokens=chunk_tokens,
@@ -171,10 +176,13 @@ class Engine:
         scheduler = self._scheduler
         self._take_inbox()
         self._drop_cancelled()
-        for request in scheduler.admit():
+        admitted = scheduler.admit()
+        for request in admitted:
             self._count_admitted(request)
+            self._deliver_kept(request)
         if not scheduler.running:
-            if scheduler.waiting:  # the first in the queue found no room beside nothing: never will
+            if scheduler.waiting and not admitted:
+                # the first in the queue found no room beside nothing: it never will
                 self._end_full(scheduler.waiting.popleft())
             return
         batch, slices = scheduler.plan()
@@ -206,6 +214,9 @@ class Engine:
                 request.limit = len(request.tokens) - 1
             request.prefill = np.array(request.tokens, np.int32)
             request.prefill_tokens = len(request.tokens)
+            if request.generation is not None or request.on_logits is not None:
+                prefix = request.prefill[: request.limit + 1]
+                request.branch = prefix_digest(prefix, request.namespace)
             self._scheduler.waiting.append(request)
 
     def _drop_cancelled(self) -> None:
@@ -227,9 +238,8 @@ class Engine:
         self._cached += request.cached_tokens
         if self._minimum is not None:
             # positions from `limit` on must be evaluated for their logits, whoever has their KV
-            self._minimum.add(
-                request.tokens, request.namespace, is_request=request.generation is not None
-            )
+            needs_logits = request.generation is not None and request.kept is None
+            self._minimum.add(request.tokens, request.namespace, is_request=needs_logits)
 
     def _retire_full(self, request: EngineRequest) -> None:
         self._scheduler.retire(request, keep=True)
@@ -272,26 +282,52 @@ class Engine:
             self.cache.extend(lease, piece.stop - piece.start)
         return True
 
+    def _deliver_kept(self, request: EngineRequest) -> None:
+        """Hands a request that was just admitted its first logits, where they are known."""
+        logits, request.kept = request.kept, None
+        if logits is None:
+            return
+        request.branch = b""
+        try:
+            if request.generation is not None:
+                request.tokens.extend(request.generation.take(logits))
+            elif request.on_logits is not None:
+                request.on_logits(request.limit, logits)
+                request.limit += 1
+        except Exception as error:
+            self._retire(request, error)
+            return
+        if request.is_finished:
+            self._retire(request, None)
+
+    def _keep(self, request: EngineRequest, logits: Logits) -> None:
+        """Keeps the first logits that a request is handed, for others that start as it did."""
+        if request.branch:
+            self._logits.put(request.branch, logits)
+            request.branch = b""
+
+    def _retire(self, request: EngineRequest, error: BaseException | None) -> None:
+        self._scheduler.retire(request, keep=True)
+        self._end(request, error)
+
     def _deliver(self, piece: Slice) -> None:
         """Hands one request its logits; commits its prefill; ends it if it is finished."""
         request = piece.request
-        scheduler = self._scheduler
         try:
             if request.generation is None:
                 self._score(request, piece)
             elif piece.stop == len(request.tokens):
                 logits = self._decoder.logits(piece.at + piece.stop - piece.start - 1)
+                self._keep(request, logits)
                 request.tokens.extend(request.generation.take(logits))
         except Exception as error:
-            scheduler.retire(request, keep=True)
-            self._end(request, error)
+            self._retire(request, error)
             return
         if request.is_finished:
-            scheduler.retire(request, keep=True)
             if self._minimum is not None:
                 # the last tokens were never evaluated: nothing came after them
                 self._minimum.add(request.tokens[: piece.stop], request.namespace)
-            self._end(request, None)
+            self._retire(request, None)
         elif piece.start < request.prefill_tokens:
             assert request.lease is not None
             self.cache.commit(request.lease, request.tokens[: piece.stop])
@@ -300,7 +336,10 @@ class Engine:
         if request.on_logits is None:
             return
         for position in range(max(piece.start, request.limit), piece.stop):
-            request.on_logits(position, self._decoder.logits(piece.at + position - piece.start))
+            logits = self._decoder.logits(piece.at + position - piece.start)
+            self._keep(request, logits)
+            request.on_logits(position, logits)
+        request.limit = max(request.limit, piece.stop)
 
     def _end(self, request: EngineRequest, error: BaseException | None) -> None:
         self._requests += 1

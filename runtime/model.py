@@ -58,6 +58,8 @@ class ModelOptions:
         chunk_tokens: most prefill tokens per batch while other requests decode.
         idle_cells: cells that unused prefixes may keep in the context.
         host_bytes: host memory for parked prefixes.
+        logits_bytes: memory for logits at the ends of prompts, which spare forks and repeated
+            requests an evaluation each; a row takes 4 bytes per vocabulary entry.
         exact: F32 KV and no flash attention: reproducible to 1e-4 of a logit with F32 weights.
         measure_minimum: count the trie of all requests, for reports.
     """
@@ -69,6 +71,7 @@ class ModelOptions:
     chunk_tokens: int = 128
     idle_cells: int = 2048
     host_bytes: int = 2 << 30
+    logits_bytes: int = 64 << 20
     exact: bool = False
     measure_minimum: bool = False
 
@@ -127,6 +130,7 @@ class Model:
             chunk_tokens=options.chunk_tokens,
             idle_cells=options.idle_cells,
             host_bytes=options.host_bytes,
+            logits_bytes=options.logits_bytes,
             measure_minimum=options.measure_minimum,
             on_stop=partial(_free, self._context, self._llama),
         )

@@ -20,7 +20,8 @@ class EngineRequest:
     Attributes:
         tokens: the prompt, later followed by what was generated.
         limit: most tokens that may come from the cache; logits are wanted from position `limit` on.
-            A generation needs those of the last prompt token: `len(tokens) - 1`.
+            A generation needs those of the last prompt token: `len(tokens) - 1`. It grows as they
+            are handed out.
         on_done: called once from the engine's thread, with the error if it failed.
         generation: what to generate; None evaluates the prompt only.
         on_logits: receives (position, float32[n_vocab] view) for every position >= `limit`.
@@ -41,6 +42,8 @@ class EngineRequest:
     cached_tokens: int = 0
     was_admitted: bool = False
     is_cancelled: bool = False
+    branch: bytes = b""  # names the prefix behind which the first logits are wanted
+    kept: Logits | None = None  # those logits, where they are known already
     prefill: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
@@ -57,4 +60,4 @@ class EngineRequest:
     def is_finished(self) -> bool:
         if self.generation is not None:
             return self.generation.finish_reason is not None
-        return self.pending == 0
+        return self.limit >= len(self.tokens) or not self.pending

@@ -17,6 +17,7 @@ from ..radix_cache.base import CacheFull
 from ..radix_cache.cache import RadixCache
 from ..radix_cache.tree import common_prefix
 from .base import Batch
+from .kept_logits import KeptLogits
 from .request import EngineRequest
 
 
@@ -35,6 +36,8 @@ class Scheduler:
 
     Args:
         cache: the radix cache; admission leases from it.
+        logits: what is known at branch points; a request that finds its own needs no token of its
+            prompt evaluated.
         max_running: most requests in the batch at once.
         n_batch: most tokens in one batch.
         chunk_tokens: most prefill tokens in one batch while at least as many requests decode as
@@ -48,9 +51,16 @@ class Scheduler:
     )
 
     def __init__(
-        self, cache: RadixCache, *, max_running: int, n_batch: int, chunk_tokens: int
+        self,
+        cache: RadixCache,
+        logits: KeptLogits,
+        *,
+        max_running: int,
+        n_batch: int,
+        chunk_tokens: int,
     ) -> None:
         self.cache = cache
+        self._logits = logits
         self._max_running = max_running
         self._allowed = max_running
         self._n_batch = n_batch
@@ -93,7 +103,9 @@ class Scheduler:
 
     def _lease(self, request: EngineRequest) -> bool:
         spare = self.HEADROOM * len(self.running)
-        tokens, limit, namespace = request.tokens, request.limit, request.namespace
+        tokens, namespace = request.tokens, request.namespace
+        request.kept = self._logits.get(request.branch)
+        limit = request.limit + (request.kept is not None)
         if not self.cache.has_room(tokens, limit, namespace, spare_cells=spare):
             return False
         try:

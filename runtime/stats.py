@@ -17,7 +17,8 @@ class EngineStats:
         waiting: requests queued now.
         evaluated_tokens: tokens that went through `llama_decode`.
         minimum_tokens: tokens of the trie of all requests, plus one per request whose whole prompt
-            was in it (its last token must be evaluated again for its logits); None unless measured.
+            was in it without its logits (they take an evaluation of the last token); None unless
+            measured.
         prompt_tokens: prompt tokens of all requests.
         cached_tokens: those of them that came from the cache.
         completion_tokens: tokens generated, forced ones included.

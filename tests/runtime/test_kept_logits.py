@@ -1,0 +1,157 @@
+"""Logits at branch points: a prompt that was evaluated once is never evaluated to its end again."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treegram.lang.base import GenRequest
+from treegram.radix_cache.tree import as_token_array
+from treegram.runtime.base import Vocabulary
+from treegram.runtime.engine import Engine
+from treegram.runtime.fake import FakeDecoder, fake_logits
+from treegram.runtime.generation import Generation
+from treegram.runtime.kept_logits import KeptLogits, prefix_digest
+from treegram.runtime.request import EngineRequest
+from treegram.runtime.select import Scoring, TokenTrie
+
+N_VOCAB = 32
+VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
+ROW_BYTES = 4 * N_VOCAB
+
+
+def run(engine: Engine) -> None:
+    for _ in range(2000):
+        if not engine.stats().running and not engine.stats().waiting:
+            return
+        engine.step()
+    raise AssertionError("the engine did not finish")
+
+
+def generate(engine: Engine, prompt: list[int], n: int, ended: list[object]) -> Generation:
+    generation = Generation(GenRequest((), max_tokens=n), VOCABULARY)
+    request = EngineRequest(
+        list(prompt), len(prompt) - 1, lambda _, error: ended.append(error), generation
+    )
+    engine.submit(request)
+    return generation
+
+
+def test_a_fork_of_n_evaluates_its_prompt_once_and_not_one_token_more() -> None:
+    decoder = FakeDecoder(n_cells=512)
+    engine = Engine(decoder, measure_minimum=True)
+    ended: list[object] = []
+    first = [generate(engine, [5, 6, 7, 8, 9], 4, ended) for _ in range(6)]
+    run(engine)
+    assert ended == [None] * 6
+    assert len({tuple(g.tokens) for g in first}) == 1
+    stats = engine.stats()
+    assert stats.minimum_tokens == 5 + 3, "the last of four tokens is never evaluated"
+    # the branches decode side by side, each in cells of its own, from the logits of the first
+    assert decoder.evaluated_tokens == 5 + 6 * 3
+
+
+def test_a_repeated_request_for_one_token_evaluates_nothing() -> None:
+    decoder = FakeDecoder()
+    engine = Engine(decoder)
+    ended: list[object] = []
+    once = generate(engine, [3, 1, 4, 1, 5], 1, ended)
+    run(engine)
+    evaluated = decoder.evaluated_tokens
+    again = generate(engine, [3, 1, 4, 1, 5], 1, ended)
+    run(engine)
+    assert ended == [None, None]
+    assert again.tokens == once.tokens
+    assert decoder.evaluated_tokens == evaluated == 5
+
+
+def test_a_repeated_select_evaluates_its_choices_and_no_prompt() -> None:
+    decoder = FakeDecoder()
+    engine = Engine(decoder)
+    prompt, choices = [4, 5, 6], [(1,), (2, 7), (2, 8, 9)]
+    tries = []
+    for _ in range(2):
+        tries.append(TokenTrie(choices, [0]))
+        ended: list[BaseException | None] = []
+        Scoring(engine, [(prompt, tries[-1])], ended.append).submit()
+        before = decoder.evaluated_tokens
+        run(engine)
+        assert ended == [None]
+    assert decoder.evaluated_tokens - before < len(prompt) + 2
+    for index in range(len(choices)):
+        assert tries[0].logprobs(index) == tries[1].logprobs(index)
+
+
+def test_without_memory_for_logits_the_last_prompt_token_is_evaluated_again() -> None:
+    decoder = FakeDecoder()
+    engine = Engine(decoder, logits_bytes=0, measure_minimum=True)
+    ended: list[object] = []
+    for _ in range(3):
+        generate(engine, [3, 1, 4, 1, 5], 1, ended)
+        run(engine)
+    assert decoder.evaluated_tokens == 5 + 2 == engine.stats().minimum_tokens
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=7), st.integers(1, 4)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(0, 5),
+)
+def test_one_after_the_other_evaluates_only_what_is_new_and_draws_what_a_cold_model_would(
+    requests: list[tuple[list[int], int]], rows: int
+) -> None:
+    """Counted by brute force: of a prompt what no request had, of what is drawn each token."""
+    decoder = FakeDecoder(n_cells=512)
+    engine = Engine(decoder, logits_bytes=rows * ROW_BYTES)
+    prefixes: set[tuple[int, ...]] = set()
+    kept: list[tuple[int, ...]] = []
+    expected = 0
+    for prompt, n in requests:
+        ended: list[object] = []
+        generation = generate(engine, prompt, n, ended)
+        run(engine)
+        assert ended == [None]
+        tokens = list(prompt)
+        for token in generation.tokens:
+            assert token == int(fake_logits(tokens, N_VOCAB).argmax())
+            tokens.append(token)
+        known = tuple(prompt) in kept
+        kept = [p for p in kept if p != tuple(prompt)]
+        kept = ([*kept, tuple(prompt)])[-rows:] if rows else []
+        cached = [i for i in range(len(prompt) + known) if tuple(prompt[:i]) in {(), *prefixes}]
+        evaluated = tokens[:-1] if generation.finish_reason == "length" else tokens
+        expected += len(evaluated) - max(cached)
+        prefixes |= {tuple(evaluated[:i]) for i in range(1, len(evaluated) + 1)}
+    assert decoder.evaluated_tokens == expected
+
+
+def test_rows_are_copies_within_a_budget_and_the_oldest_goes_first() -> None:
+    kept = KeptLogits(2 * ROW_BYTES)
+    names = [prefix_digest(as_token_array([i]), "") for i in range(3)]
+    row = np.arange(N_VOCAB, dtype=np.float32)
+    kept.put(names[0], row)
+    row[0] = 99.0
+    found = kept.get(names[0])
+    assert found is not None
+    assert found[0] == 0.0
+    assert not found.flags.writeable
+    kept.put(names[1], row)
+    assert kept.get(names[0]) is found
+    kept.put(names[2], row)
+    assert kept.get(names[1]) is None
+    assert kept.get(names[0]) is found
+    assert kept.n_bytes == 2 * ROW_BYTES
+    kept.put(names[1], np.zeros(10 * N_VOCAB, np.float32))
+    assert kept.get(names[1]) is None, "a row over the budget is not kept"
+
+
+def test_prefixes_of_different_namespaces_have_different_names() -> None:
+    tokens = as_token_array([1, 2])
+    names = {prefix_digest(tokens, n) for n in ("", "a", "b", "a\0")}
+    names.add(prefix_digest(as_token_array([1]), "a"))
+    assert len(names) == 5
