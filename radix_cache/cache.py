@@ -20,9 +20,10 @@ from .base import CacheFull, KVStore
 from .integrity import check_integrity
 from .lease import Lease
 from .render import render
+from .respell import Pieces, respelled
 from .stats import CacheStats
 from .tiers import TieredTree
-from .tree import Tokens, as_token_array
+from .tree import TokenArray, Tokens, as_token_array
 
 __all__ = ["CacheStats", "Lease", "RadixCache"]
 
@@ -62,6 +63,14 @@ class RadixCache:
     def match(self, tokens: Tokens, namespace: str = "") -> int:
         """How many leading tokens are cached, live or parked. Changes nothing."""
         return self._tiers.tree.match_prefix(tokens, namespace).length
+
+    def respelled(self, tokens: Tokens, pieces: Pieces, namespace: str = "") -> TokenArray:
+        """`tokens` with stretches replaced by cached tokens that spell the same bytes.
+
+        See `respell.py`. Changes nothing; int32[n].
+        """
+        root = self._tiers.tree.match_prefix((), namespace).node
+        return respelled(root, as_token_array(tokens), pieces)
 
     def has_room(
         self, tokens: Tokens, limit: int, namespace: str = "", *, spare_cells: int = 0

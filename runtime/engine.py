@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..lang.errors import CancelledError, ContextOverflowError, EngineError
 from ..radix_cache.cache import RadixCache
+from ..radix_cache.respell import Pieces
 from .base import Batch, Decoder, Logits, NoSlot
 from .kept_logits import KeptLogits, prefix_digest
 from .minimum import TrieCount
@@ -42,6 +43,8 @@ class Engine:
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
         logits_bytes: memory for logits at branch points; a row takes 4 bytes per vocabulary entry.
+        pieces: the vocabulary's bytes, by which a prompt finds in the cache what was generated
+            before; None matches token ids only.
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
         on_stop: called last by the engine's thread, which alone may free the decoder: a step may
             be running in it while others close the engine.
@@ -56,6 +59,7 @@ class Engine:
         idle_cells: int = 2048,
         host_bytes: int = 2 << 30,
         logits_bytes: int = 64 << 20,
+        pieces: Sequence[bytes] | None = None,
         measure_minimum: bool = False,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
@@ -72,6 +76,7 @@ class Engine:
             n_batch=decoder.n_batch,
             chunk_tokens=chunk_tokens,
         )
+        self._pieces = None if pieces is None else Pieces(pieces)
         self._minimum = TrieCount() if measure_minimum else None
         self._inbox: deque[EngineRequest] = deque()
         self._wake = threading.Condition()
@@ -198,6 +203,7 @@ class Engine:
     def _take_inbox(self) -> None:
         while self._inbox:
             request = self._inbox.popleft()
+            self._respell(request)
             request.prompt_tokens = len(request.tokens)
             if request.generation is not None:
                 try:
@@ -218,6 +224,17 @@ class Engine:
                 prefix = request.prefill[: request.limit + 1]
                 request.branch = prefix_digest(prefix, request.namespace)
             self._scheduler.waiting.append(request)
+
+    def _respell(self, request: EngineRequest) -> None:
+        """Gives text of the prompt that was generated before the tokens it was generated as."""
+        if self._pieces is None:
+            return
+        size = len(request.tokens) - request.tail
+        prompt = self.cache.respelled(request.tokens[:size], self._pieces, request.namespace)
+        grown = len(prompt) - size
+        if len(request.tokens) + grown < self._decoder.n_cells:
+            request.tokens[:size] = prompt.tolist()
+            request.limit += grown
 
     def _drop_cancelled(self) -> None:
         scheduler = self._scheduler
@@ -292,8 +309,8 @@ class Engine:
             if request.generation is not None:
                 request.tokens.extend(request.generation.take(logits))
             elif request.on_logits is not None:
-                request.on_logits(request.limit, logits)
                 request.limit += 1
+                request.on_logits(request.limit - (len(request.tokens) - request.tail), logits)
         except Exception as error:
             self._retire(request, error)
             return
@@ -338,7 +355,7 @@ class Engine:
         for position in range(max(piece.start, request.limit), piece.stop):
             logits = self._decoder.logits(piece.at + position - piece.start)
             self._keep(request, logits)
-            request.on_logits(position, logits)
+            request.on_logits(position + 1 - (len(request.tokens) - request.tail), logits)
         request.limit = max(request.limit, piece.stop)
 
     def _end(self, request: EngineRequest, error: BaseException | None) -> None:

@@ -131,6 +131,7 @@ class Model:
             idle_cells=options.idle_cells,
             host_bytes=options.host_bytes,
             logits_bytes=options.logits_bytes,
+            pieces=vocabulary.pieces,
             measure_minimum=options.measure_minimum,
             on_stop=partial(_free, self._context, self._llama),
         )

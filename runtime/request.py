@@ -24,7 +24,9 @@ class EngineRequest:
             are handed out.
         on_done: called once from the engine's thread, with the error if it failed.
         generation: what to generate; None evaluates the prompt only.
-        on_logits: receives (position, float32[n_vocab] view) for every position >= `limit`.
+        on_logits: receives (n, float32[n_vocab] view), the logits behind the prompt and `n` tokens
+            of the tail, for every position >= `limit`.
+        tail: how many of the last tokens are no prompt, but a text that is scored behind it.
         namespace: cached prefixes are shared within one namespace only.
     """
 
@@ -34,6 +36,7 @@ class EngineRequest:
     generation: Generation | None = None
     on_logits: Callable[[int, Logits], None] | None = None
     namespace: str = ""
+    tail: int = 0
 
     # the engine's own
     lease: Lease | None = None

@@ -171,17 +171,16 @@ class Scoring:
     def _request(
         self, prompt: list[int], trie: TokenTrie, path: tuple[int, ...], known: int, namespace: str
     ) -> EngineRequest:
-        base = len(prompt) - 1
-
-        def on_logits(position: int, logits: Logits) -> None:
-            trie.learn(path[: position - base], logits)
+        def on_logits(n: int, logits: Logits) -> None:
+            trie.learn(path[:n], logits)
 
         return EngineRequest(
             tokens=[*prompt, *path],
-            limit=base + known,
+            limit=len(prompt) - 1 + known,
             on_done=self._one_done,
             on_logits=on_logits,
             namespace=namespace,
+            tail=len(path),
         )
 
     def _one_done(self, request: EngineRequest, error: BaseException | None) -> None:
