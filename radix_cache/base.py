@@ -16,11 +16,14 @@ class CacheFull(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Blob:
-    """KV of positions [start, stop) of one sequence, saved in host memory. Immutable."""
+    """KV of positions [start, stop) of one sequence, saved in host memory. Immutable.
+
+    `data` is for the store alone to understand; `n_bytes` is what it costs.
+    """
 
     start: int
     stop: int
-    data: bytes | bytearray | memoryview | object
+    data: bytes | memoryview
     n_bytes: int
 
 

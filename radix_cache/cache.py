@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 
 from .base import CacheFull, KVStore
+from .disk import DiskFolder
 from .integrity import check_integrity
 from .lease import Lease
 from .render import render
@@ -36,6 +37,8 @@ class RadixCache:
             Its last sequence id is kept as scratch.
         host_bytes: most host memory for parked KV (exceeded by one node at most, while it is being
             saved). 0 turns parking off: what leaves the store is forgotten.
+        folder: where prefixes that leave host memory go, and outlive the process; None for nowhere.
+        disk_bytes: most bytes of files there.
         idle_cells: how many live cells without a user `trim_idle` leaves in the store.
         clock: orders uses in time; must not run backwards.
     """
@@ -45,13 +48,17 @@ class RadixCache:
         store: KVStore,
         *,
         host_bytes: int = 2 << 30,
+        folder: DiskFolder | None = None,
+        disk_bytes: int = 0,
         idle_cells: int = 1024,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if store.n_seqs < 2:
             raise ValueError(f"a store of {store.n_seqs} sequences; at least 2 are needed")
         self._idle_cells = idle_cells
-        self._tiers = TieredTree(store, host_bytes, clock)
+        self._tiers = TieredTree(store, host_bytes, clock, folder, disk_bytes)
+        if folder is not None:
+            self._tiers.adopt(folder.scan())
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -117,6 +124,7 @@ class RadixCache:
         finally:
             tiers.tree.unlock(bottom)
             tiers.requeue(bottom)
+            tiers.forget_lost()
         lease.cached_tokens = lease.length = lease.committed
         tiers.counters.queried_tokens += queried_tokens
         tiers.counters.hit_tokens += lease.cached_tokens
@@ -221,6 +229,24 @@ class RadixCache:
         """Parks idle prefixes above `idle_cells`: each idle cell slows every decode step."""
         while self._tiers.idle_tokens > self._idle_cells and self._tiers.park_oldest():
             pass
+
+    def forget_live(self) -> None:
+        """To be called when the store has lost all its cells: every lease is void, and what was
+        parked or stored stays cached."""
+        self._tiers.forget_live()
+
+    def close(self) -> None:
+        """Writes what no lease uses to disk, last used first, as far as the budget goes."""
+        tiers = self._tiers
+        if tiers.folder is None:
+            return
+        self.park_idle()
+        for node in sorted(tiers.tree.nodes(), key=lambda n: (-n.last_used, n.start)):
+            if tiers.disk.is_over_budget:
+                break
+            tiers.write(node)
+        tiers.enforce_disk_budget()
+        tiers.folder.close()
 
     def clear(self, namespace: str | None = None) -> None:
         """Forgets all that no lease uses, live and parked; of every namespace by default."""

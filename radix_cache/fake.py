@@ -7,9 +7,12 @@ cell moved under other tokens is found by `read` even if its own token is the ri
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from .base import Blob, CacheFull
+
+_CELL = struct.Struct("<qqq")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,21 +87,22 @@ class FakeKVStore:
             held = [cell.position for cell in cells]
             raise ValueError(f"save [{start}, {stop}): sequence {seq} holds positions {held}")
         self.saved_tokens += len(cells)
-        return Blob(start, stop, cells, len(cells) * self._bytes_per_token)
+        data = b"".join(_CELL.pack(c.position, c.token, c.prefix) for c in cells)
+        return Blob(start, stop, data, len(cells) * self._bytes_per_token)
 
     def load(self, blob: Blob, seq: int) -> None:
         """See `KVStore.load`. Raises ValueError if `seq` is not empty."""
         self.loads += 1
         if self._sequences[seq]:
             raise ValueError(f"load into sequence {seq}, which holds {len(self._sequences[seq])}")
-        assert isinstance(blob.data, tuple)
         if self.failing_loads:
             self.failing_loads -= 1
             raise CacheFull("a load was told to fail")
-        self._require_free(len(blob.data))
-        for cell in blob.data:
-            self._hold(seq, _Cell(cell.position, cell.token, cell.prefix))
-        self.loaded_tokens += len(blob.data)
+        cells = [_Cell(*fields) for fields in _CELL.iter_unpack(memoryview(blob.data))]
+        self._require_free(len(cells))
+        for cell in cells:
+            self._hold(seq, cell)
+        self.loaded_tokens += len(cells)
 
     # --- a decoder's side ------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ def check_integrity(tiers: TieredTree) -> None:
     tiers.tree.check_integrity()
     nodes = list(tiers.tree.nodes())
     tiers.host.check_integrity(nodes)
+    tiers.disk.check_integrity(nodes)
     _check_counts(tiers, nodes)
     for node in nodes:
         _check_node(tiers, node)
@@ -31,6 +32,8 @@ def _check_counts(tiers: TieredTree, nodes: list[Node]) -> None:
     _equal("live tokens", tiers.live_tokens, sum(map(len, live)))
     _equal("idle tokens", tiers.idle_tokens, sum(len(n) for n in live if not n.lock_count))
     _equal("parked tokens", tiers.parked_tokens, sum(len(n) for n in nodes if n.seq < 0))
+    stored = sum(len(n) for n in nodes if n.seq < 0 and not n.blob)
+    _equal("stored tokens", tiers.stored_tokens, stored)
     private = sum(lease.private for lease in tiers.leases.values())
     _equal("private tokens", tiers.private_tokens, private)
     if tiers.free_cells < 0:
@@ -45,15 +48,18 @@ def _check_node(tiers: TieredTree, node: Node) -> None:
     assert parent is not None
     if is_live and parent.seq < 0 and parent.parent is not None:
         raise AssertionError(f"{where}: live under a parked parent")
-    if not is_live and node.blob is None:
-        raise AssertionError(f"{where}: neither live nor parked")
+    if not (is_live or node.blob or node.file):
+        raise AssertionError(f"{where}: neither live nor saved")
     if not is_live and node.lock_count:
         raise AssertionError(f"{where}: parked with {node.lock_count} locks")
     _equal(f"{where}: live child", node.first_token in parent.live_children, is_live)
     is_live_leaf = is_live and not node.lock_count and not node.live_children
     _equal(f"{where}: may be parked", node in tiers.live_leaves, is_live_leaf)
-    is_droppable = node.blob is not None and (is_live or not node.children)
-    _equal(f"{where}: blob may go", node in tiers.host.droppable, is_droppable)
+    may_leave_memory = tiers.folder is not None or not node.children
+    is_spare = bool(node.blob) and (is_live or may_leave_memory)
+    _equal(f"{where}: blob may go", node in tiers.host.droppable, is_spare)
+    is_spare = bool(node.file) and (is_live or bool(node.blob) or not node.children)
+    _equal(f"{where}: file may go", node in tiers.disk.droppable, is_spare)
 
 
 def _check_leases(tiers: TieredTree) -> None:

@@ -24,7 +24,15 @@ def render(tree: RadixTree, max_tokens: int = 8) -> str:
 
 
 def _line(node: Node, max_tokens: int) -> str:
-    state = f"live in {node.seq}" if node.seq >= 0 else "parked" if node.blob else "known"
+    state = (
+        f"live in {node.seq}"
+        if node.seq >= 0
+        else "parked"
+        if node.blob
+        else "stored"
+        if node.file
+        else "known"
+    )
     if node.lock_count:
         state += f", {node.lock_count} lock" + "s" * (node.lock_count > 1)
     tokens = " ".join(str(token) for token in node.tokens[:max_tokens])

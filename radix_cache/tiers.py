@@ -1,17 +1,18 @@
-"""The radix tree with its KV: live in the store, or parked in host memory.
+"""The radix tree with its KV: live in the store, parked in host memory, or stored on disk.
 
 Idle cells slow every decode step and cost little to bring back (about a thousandth of evaluating
-them again), so there are two tiers:
+them again), so there are tiers:
 
     live    the path down to the node is in the store, under sequence `node.seq`
     parked  the node's own KV is saved in `node.blob`
+    stored  the node's own KV is saved in `node.file` alone
 
     root ─ live ─┬─ live ── live        the oldest leaves of the live part are parked first,
-                 ├─ parked ── parked    the oldest parked leaves are dropped when memory is short
-                 └─ parked
+                 ├─ parked ── parked    the oldest parked nodes are stored, or, without a disk,
+                 └─ parked ── stored    dropped; so are the oldest stored leaves at last
 
 Invariants
-- A live node's parent is live; a node that is neither live nor parked is not in the tree.
+- A live node's parent is live; a node that is neither live nor saved is not in the tree.
 - All nodes live under one sequence lie on one path, and every sequence that spans a live node
   shares the same cells. So cells in use = live tokens + private tokens of leases, exactly.
 - A sequence that no lease holds ends at an unlocked live node without live children. So sequences
@@ -21,17 +22,21 @@ Invariants
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import groupby
 
+import numpy as np
+
 from .base import Blob, CacheFull, KVStore
-from .host import HostTier
+from .disk import DiskFile, DiskFolder, Stored
 from .lease import Lease
 from .lru import LruQueue
 from .sequences import SequenceIds
 from .stats import CacheStats, Counters
-from .tree import Node, RadixTree
+from .tier import Tier
+from .tree import Node, RadixTree, Root
 
 
 class TieredTree:
@@ -42,19 +47,31 @@ class TieredTree:
         live_leaves: unlocked live nodes without live children: those that may be parked.
         live_tokens: tokens of live nodes.
         idle_tokens: tokens of unlocked live nodes.
-        parked_tokens: tokens of parked nodes.
+        parked_tokens: tokens of nodes that are not live.
+        stored_tokens: those of them that are only on disk.
         private_tokens: tokens of leases that are not in the tree.
     """
 
-    def __init__(self, store: KVStore, host_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: KVStore,
+        host_bytes: int,
+        clock: Callable[[], float],
+        folder: DiskFolder | None = None,
+        disk_bytes: int = 0,
+    ) -> None:
         self.store = store
         self.tree = RadixTree(clock)
-        self.host = HostTier(host_bytes)
+        self.host: Tier[Blob] = Tier("blob", host_bytes)
+        self.folder = folder
+        self.disk: Tier[DiskFile] = Tier("file", disk_bytes, self._remove_file)
+        self._lost: list[Node] = []
         self.scratch = store.n_seqs - 1
         self.ids = SequenceIds(store.n_seqs - 1)
         self.leases: dict[int, Lease] = {}
         self.live_leaves = LruQueue()
-        self.live_tokens = self.idle_tokens = self.parked_tokens = self.private_tokens = 0
+        self.live_tokens = self.idle_tokens = self.private_tokens = 0
+        self.parked_tokens = self.stored_tokens = 0
         self.counters = Counters()
 
     @property
@@ -79,20 +96,20 @@ class TieredTree:
             self.ids.add_node(upper.seq)
         if upper.blob is not None:
             self.host.attach(upper, upper.blob)
+        if upper.file is not None:
+            self.disk.attach(upper, upper.file)
         self.requeue(upper)
         return upper
 
     def requeue(self, node: Node) -> None:
-        """Brings the two eviction queues up to date after a change to `node`."""
-        is_live = node.seq >= 0
-        if is_live and not node.lock_count and not node.live_children:
-            self.live_leaves.add(node)
-        else:
-            self.live_leaves.discard(node)
-        if node.blob is not None and (is_live or not (node.lock_count or node.children)):
-            self.host.droppable.add(node)
-        else:
-            self.host.droppable.discard(node)
+        """Brings the eviction queues up to date after a change to `node`."""
+        is_live, is_free = node.seq >= 0, not node.lock_count
+        is_leaf = is_free and not node.children
+        # what goes to disk stays in the tree, so that its children may, too
+        may_leave_memory = is_leaf or (is_free and self.folder is not None)
+        _put(self.live_leaves, node, is_live and is_free and not node.live_children)
+        _put(self.host.droppable, node, bool(node.blob) and (is_live or may_leave_memory))
+        _put(self.disk.droppable, node, bool(node.file) and (is_live or bool(node.blob) or is_leaf))
 
     def take_sequence(self, node: Node) -> int:
         """A leased sequence that holds exactly the path down to `node`, which must be locked."""
@@ -151,10 +168,15 @@ class TieredTree:
         self.live_tokens += len(node)
         if not node.lock_count:
             self.idle_tokens += len(node)
-        if node.blob is not None:
-            self.parked_tokens -= len(node)
+        self._count_parked(node, -1)
         self.requeue(node)
         self.requeue(node.parent)
+
+    def _count_parked(self, node: Node, sign: int) -> None:
+        """Adds a node that is not live to the books, or takes it out."""
+        if node.blob or node.file:
+            self.parked_tokens += sign * len(node)
+            self.stored_tokens += sign * len(node) * (not node.blob)
 
     def join(self, lease: Lease, bottom: Node) -> None:
         """Moves the end of the lease's committed part down to `bottom`, whose tokens it holds.
@@ -197,8 +219,7 @@ class TieredTree:
         self.ids.drop_node(seq)
         self.live_tokens -= len(node)
         self.idle_tokens -= len(node)
-        if node.blob is not None:
-            self.parked_tokens += len(node)
+        self._count_parked(node, 1)
         if not self.settle(seq, node.parent):
             self.store.remove(seq, node.start, -1)
         self.requeue(node)
@@ -227,9 +248,8 @@ class TieredTree:
         self.retire(node)
         if node.blob is not None:
             self.counters.parked_tokens += len(node)
-        else:
-            for step in reversed(list(node.subtree())):
-                self.drop(step)
+        elif node.file is None:
+            self._drop_subtree(node)
         self._enforce_host_budget()
         return True
 
@@ -245,15 +265,39 @@ class TieredTree:
 
     def restore(self, lease: Lease, parked: list[Node]) -> None:
         """Loads `parked`, the path below the lease's node, into its sequence as far as they fit."""
-        for blob, group in groupby(parked, key=lambda node: node.blob):
+        for _, group in groupby(parked, key=lambda node: node.blob or node.file):
             nodes = list(group)
             start, stop = nodes[0].start, nodes[-1].stop
+            blob = nodes[0].blob or self._read(nodes)
             if blob is None or not self._load(blob, lease.seq, start, stop):
-                return
+                break
             for node in nodes:
                 self.make_live(node, lease.seq)
             self.counters.restored_tokens += stop - start
             self.move(lease, nodes[-1])
+        self._enforce_host_budget()
+
+    def _read(self, nodes: list[Node]) -> Blob | None:
+        """Brings `nodes`, which one file covers, into host memory; None if the file is lost."""
+        file = nodes[0].file
+        assert file is not None
+        assert self.folder is not None
+        blob = self.folder.read(file)
+        if blob is None:
+            self._lost.append(nodes[0])
+            return None
+        for node in nodes:
+            self._count_parked(node, -1)
+            self.host.attach(node, blob)
+            self._count_parked(node, 1)
+            self.requeue(node)
+        self.counters.read_tokens += nodes[-1].stop - nodes[0].start
+        return blob
+
+    def forget_lost(self) -> None:
+        """Drops the nodes whose file was found lost, and what is below them."""
+        while self._lost:
+            self._drop_subtree(self._lost.pop())
 
     def _load(self, blob: Blob, seq: int, start: int, stop: int) -> bool:
         """Puts [start, stop) of `blob` into `seq`. False if the whole blob does not fit for now."""
@@ -272,23 +316,134 @@ class TieredTree:
         """Takes a leaf that is neither locked nor live out of the tree."""
         parent = leaf.parent
         assert parent is not None
-        if leaf.blob is not None:
-            self.parked_tokens -= len(leaf)
-            self.host.detach(leaf)
+        self._count_parked(leaf, -1)
+        self.host.detach(leaf)
+        self.disk.detach(leaf)
         self.requeue(leaf)
         self.tree.remove(leaf)
         self.requeue(parent)
         self.counters.evicted_tokens += len(leaf)
 
+    def _drop_subtree(self, node: Node) -> None:
+        for step in reversed(list(node.subtree())):
+            self.drop(step)
+
+    # --- budgets ---------------------------------------------------------------------------
+
     def _enforce_host_budget(self) -> None:
         while self.host.is_over_budget:
             node = self.host.droppable.pop()
             if node is None:
-                return
+                break
             if node.seq >= 0:
                 self.host.detach(node)
+                self.requeue(node)
+            elif self.write(node):
+                self._count_parked(node, -1)
+                self.host.detach(node)
+                self._count_parked(node, 1)
+                self.requeue(node)
+            else:
+                self._drop_subtree(node)
+        self.enforce_disk_budget()
+
+    def enforce_disk_budget(self) -> None:
+        while self.disk.is_over_budget:
+            if self.folder is not None and self.folder.other_bytes:
+                self.folder.remove_oldest_other()
+                self.disk.other_bytes = self.folder.other_bytes
+                continue
+            node = self.disk.droppable.pop()
+            if node is None:
+                return
+            if node.seq >= 0 or node.blob:
+                self.disk.detach(node)
+                self.requeue(node)
             else:
                 self.drop(node)
+
+    def write(self, node: Node) -> bool:
+        """Sees to it that a parked node is on disk, too; False if that cannot be."""
+        blob, folder = node.blob, self.folder
+        if node.file is not None and not node.file.is_lost:
+            return True
+        if blob is None or folder is None or not folder.takes_writes:
+            return False
+        if not self.disk.admits(len(node)):
+            return False
+        bottom = node
+        while below := next((c for c in bottom.children.values() if c.blob is blob), None):
+            bottom = below
+        path = bottom.path()
+        root = path[0]
+        assert isinstance(root, Root)
+        tokens = np.concatenate([step.tokens for step in path])
+        file = folder.write(root.namespace, tokens, blob)
+        for step in reversed(path):
+            if step.blob is not blob:
+                break
+            self.disk.detach(step)
+            self.disk.attach(step, file)
+            self.requeue(step)
+        self.counters.written_tokens += bottom.stop - blob.start
+        return True
+
+    def _remove_file(self, file: DiskFile) -> None:
+        assert self.folder is not None
+        self.folder.remove(file)
+
+    # --- beginnings and ends ---------------------------------------------------------------
+
+    def adopt(self, found: list[Stored]) -> None:
+        """Puts the prefixes of files, in order of their beginnings, into an empty tree."""
+        assert self.folder is not None
+        now, wall = self.tree.now(), time.time()
+        for stored in found:
+            file = stored.file
+            match = self.tree.match_below(self.tree.root(stored.namespace), stored.tokens)
+            if match.length < file.start:  # what it goes on from is gone
+                self.folder.remove(file)
+                continue
+            bottom = match.node
+            if match.length < bottom.stop:
+                bottom = self.split(bottom, match.length)
+            if match.length < len(stored.tokens):
+                bottom = self.tree.append(bottom, stored.tokens[match.length :])
+            used = now - max(wall - stored.used, 0.0)
+            is_used = False
+            for step in bottom.ancestry():
+                if step.file is None and step.start >= file.start and step.parent is not None:
+                    step.last_used = used
+                    self.disk.attach(step, file)
+                    self._count_parked(step, 1)
+                    is_used = True
+                step.last_used = max(step.last_used, used)
+                self.requeue(step)
+            if not is_used:
+                self.folder.remove(file)
+        self.disk.other_bytes = self.folder.other_bytes
+        self.enforce_disk_budget()
+
+    def forget_live(self) -> None:
+        """After the store has lost every cell: leases are void, and what was saved stays."""
+        for lease in self.leases.values():
+            lease.seq = -1
+        self.leases.clear()
+        self.ids = SequenceIds(self.store.n_seqs - 1)
+        self.tree.unlock_all()
+        nodes = list(self.tree.nodes())
+        for node in nodes:
+            assert node.parent is not None
+            node.parent.live_children.clear()
+            if node.seq >= 0:
+                node.seq = -1
+                self._count_parked(node, 1)
+        self.live_tokens = self.idle_tokens = self.private_tokens = 0
+        for node in reversed(nodes):
+            if not (node.blob or node.file):
+                self._drop_subtree(node)
+        for node in self.tree.nodes():
+            self.requeue(node)
 
     def stats(self) -> CacheStats:
         """See `RadixCache.stats`."""
@@ -298,7 +453,9 @@ class TieredTree:
             private_tokens=self.private_tokens,
             free_cells=self.free_cells,
             parked_tokens=self.parked_tokens,
+            stored_tokens=self.stored_tokens,
             host_bytes=self.host.n_bytes,
+            disk_bytes=self.disk.n_bytes,
             nodes=len(self.tree),
             sequences_used=self.ids.n_used,
             sequences_free=self.ids.n_free,
@@ -306,5 +463,14 @@ class TieredTree:
             hit_tokens_total=self.counters.hit_tokens,
             parked_tokens_total=self.counters.parked_tokens,
             restored_tokens_total=self.counters.restored_tokens,
+            written_tokens_total=self.counters.written_tokens,
+            read_tokens_total=self.counters.read_tokens,
             evicted_tokens_total=self.counters.evicted_tokens,
         )
+
+
+def _put(queue: LruQueue, node: Node, belongs: bool) -> None:
+    if belongs:
+        queue.add(node)
+    else:
+        queue.discard(node)

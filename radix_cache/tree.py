@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .base import Blob
+
+if TYPE_CHECKING:
+    from .disk import DiskFile
 
 TokenArray = NDArray[np.int32]
 Tokens = Sequence[int] | TokenArray
@@ -41,12 +45,14 @@ class Node:
         last_used: the clock when a user last came or went.
         seq: the cache's: a sequence that holds the whole path down to `stop`, or -1.
         live_children: the cache's: those children whose `seq` is not -1.
-        blob: the cache's: saved KV that covers [start, stop), perhaps more, or None.
+        blob: the cache's: KV saved in memory that covers [start, stop), perhaps more, or None.
+        file: the cache's: the same on disk.
     """
 
     __slots__ = (
         "blob",
         "children",
+        "file",
         "last_used",
         "live_children",
         "lock_count",
@@ -68,6 +74,7 @@ class Node:
         self.last_used = last_used
         self.seq = -1
         self.blob: Blob | None = None
+        self.file: DiskFile | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -153,6 +160,10 @@ class RadixTree:
         """The namespaces that hold tokens or locks, oldest first."""
         return tuple(self._roots)
 
+    def now(self) -> float:
+        """What a node that is used at this moment is stamped with."""
+        return self._clock()
+
     def root(self, namespace: str = "") -> Root:
         """The namespace's root, made if there is none."""
         root = self._roots.get(namespace)
@@ -220,14 +231,15 @@ class RadixTree:
         """Cuts the edge of `node` at depth `at`, between `node.start` and `node.stop`.
 
         Returns the new upper node. `node` stays the lower one, so whoever holds it still ends at
-        the same depth. The upper takes over locks, time of use, sequence and blob.
+        the same depth. The upper takes over locks, time of use, sequence and what is saved.
         """
         parent = node.parent
         if parent is None or not node.start < at < node.stop:
             raise ValueError(f"cannot split the edge [{node.start}, {node.stop}) at {at}")
         key, cut = node.first_token, at - node.start
         upper = Node(node.tokens[:cut], parent, node.last_used)
-        upper.lock_count, upper.seq, upper.blob = node.lock_count, node.seq, node.blob
+        upper.lock_count, upper.seq = node.lock_count, node.seq
+        upper.blob, upper.file = node.blob, node.file
         parent.children[key] = upper
         node.tokens, node.start, node.parent = node.tokens[cut:], at, upper
         upper.children[node.first_token] = node
@@ -274,6 +286,13 @@ class RadixTree:
                 newly_unlocked += len(top)
         self._forget_if_empty(top)
         return newly_unlocked
+
+    def unlock_all(self) -> None:
+        """Undoes every lock."""
+        for root in list(self._roots.values()):
+            for node in root.subtree():
+                node.lock_count = 0
+            self._forget_if_empty(root)
 
     def _forget_if_empty(self, node: Node) -> None:
         # namespaces may be many (tenants, adapters): an unused one costs nothing

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..lang.errors import CancelledError, ContextOverflowError, EngineError
 from ..radix_cache.cache import RadixCache
+from ..radix_cache.disk import DiskFolder
 from ..radix_cache.respell import Pieces
 from .base import Batch, Decoder, Logits, NoSlot
 from .kept_logits import KeptLogits, prefix_digest
@@ -32,6 +33,9 @@ from .stats import EngineStats
 LOG = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 5e-5
 
+IDLE_S = 1.0
+"""How long nothing is asked before `on_idle` is called, and between two calls."""
+
 
 class Engine:
     """Runs requests on a decoder.
@@ -42,10 +46,14 @@ class Engine:
         chunk_tokens: most prefill tokens per batch while other requests are decoding.
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
+        disk: a folder in which prefixes outlive the process, and the most bytes they may take
+            there; the engine closes it.
         logits_bytes: memory for logits at branch points; a row takes 4 bytes per vocabulary entry.
         pieces: the vocabulary's bytes, by which a prompt finds in the cache what was generated
             before; None matches token ids only.
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
+        on_idle: called by the engine's thread while nothing is asked; says whether there is more
+            to do. It holds up whoever asks next, so it does a little at a time.
         on_stop: called last by the engine's thread, which alone may free the decoder: a step may
             be running in it while others close the engine.
     """
@@ -58,16 +66,25 @@ class Engine:
         chunk_tokens: int = 128,
         idle_cells: int = 2048,
         host_bytes: int = 2 << 30,
+        disk: tuple[DiskFolder, int] | None = None,
         logits_bytes: int = 64 << 20,
         pieces: Sequence[bytes] | None = None,
         measure_minimum: bool = False,
+        on_idle: Callable[[], bool] = lambda: False,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._decoder = decoder
+        self._on_idle = on_idle
         self._on_stop = on_stop
-        self._idle_cells = idle_cells
-        self._host_bytes = host_bytes
-        self.cache = self._new_cache()
+        self._may_tidy = False
+        folder, disk_bytes = disk or (None, 0)
+        self.cache = RadixCache(
+            decoder,
+            host_bytes=host_bytes,
+            folder=folder,
+            disk_bytes=disk_bytes,
+            idle_cells=idle_cells,
+        )
         self._logits = KeptLogits(logits_bytes)
         self._scheduler = Scheduler(
             self.cache,
@@ -87,9 +104,6 @@ class Engine:
         self._no_slots = 0  # in a row
         self._prompt = self._cached = self._completion = 0
         self._decode_seconds = self._step_seconds = 0.0
-
-    def _new_cache(self) -> RadixCache:
-        return RadixCache(self._decoder, host_bytes=self._host_bytes, idle_cells=self._idle_cells)
 
     # --- any thread ------------------------------------------------------------------------
 
@@ -161,16 +175,38 @@ class Engine:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._closing or self._inbox or self._has_work()):
-                    self._wake.wait()
+                is_idle = not self._await_work()
                 if self._closing:
                     break
             try:
-                self.step()
+                if is_idle:
+                    self._may_tidy = False
+                    self._may_tidy = self._on_idle()
+                else:
+                    self.step()
             except Exception as error:  # a bug of ours must reach the callers, not hang them
                 self._fail_all(f"the engine failed: {error!r}", error)
-        self._fail_all("the engine was closed while this request was running")
+        self._shut_down()
         self._on_stop()
+
+    def _await_work(self) -> bool:
+        """Waits for something to do; False if nothing came for a while that `on_idle` can use."""
+        while not (self._closing or self._inbox or self._has_work()):
+            if not self._wake.wait(IDLE_S if self._may_tidy else None):
+                return False
+        self._may_tidy = True
+        return True
+
+    def _shut_down(self) -> None:
+        running = list(self._scheduler.running)
+        try:
+            for request in running:
+                self._scheduler.retire(request, keep=True)
+            self.cache.close()
+        except Exception:  # what is not saved is evaluated again
+            LOG.exception("prefixes could not be saved to disk")
+        self._scheduler.running = running
+        self._fail_all("the engine was closed while this request was running")
 
     def _has_work(self) -> bool:
         return bool(self._scheduler.running or self._scheduler.waiting)
@@ -369,12 +405,14 @@ class Engine:
             LOG.exception("a request's on_done callback raised")
 
     def _recover(self, slices: list[Slice], reason: str) -> None:
-        """After a fatal decode: fails that batch's requests, requeues the rest, starts afresh."""
+        """After a fatal decode: fails that batch's requests and requeues the rest.
+
+        The context starts afresh; what was parked or stored is still cached.
+        """
         failed = {id(piece.request) for piece in slices}
         running, self._scheduler.running = self._scheduler.running, []
         self._decoder.clear()
-        self.cache = self._new_cache()
-        self._scheduler.cache = self.cache
+        self.cache.forget_live()
         for request in reversed(running):
             request.lease = None
             if id(request) in failed:
@@ -391,12 +429,12 @@ class Engine:
         requests = dict.fromkeys([*self._scheduler.running, *self._scheduler.waiting, *inbox])
         self._scheduler.running.clear()
         self._scheduler.waiting.clear()
-        if not self._closing:
-            self._decoder.clear()
-            self.cache = self._new_cache()
-            self._scheduler.cache = self.cache
         for request in requests:
             request.lease = None
+        if not self._closing:
+            self._decoder.clear()
+            self.cache.forget_live()
+        for request in requests:
             error = EngineError(reason)  # each its own: notes of one program are not another's
             error.__cause__ = cause
             self._end(request, error)

@@ -13,6 +13,7 @@ import weakref
 from typing import Any
 
 import numpy as np
+from llama_cpp import __version__
 from numpy.typing import NDArray
 
 from ..lang.errors import EngineError, ModelError, ParameterError
@@ -34,6 +35,9 @@ class LlamaContext:
             smaller, because llama.cpp asserts that a batch holds an output per sequence.
         n_threads: CPU threads.
         exact: F32 KV and no flash attention, for tests of the cache; slower.
+
+    Attributes:
+        kv_format: saved KV fits contexts of the same model and format only.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class LlamaContext:
             raise ModelError(
                 f"{model.path}: no context of {n_ctx} tokens could be made: {log_tail.take()}"
             )
+        self.kv_format = f"llama-cpp-python {__version__}, unified, {'F32' if exact else 'F16 FA'}"
         self._handle = handle
         self._finalizer = weakref.finalize(self, ll.llama_free, handle)
         self._memory: Any = ll.llama_get_memory(handle)
@@ -107,12 +112,12 @@ class LlamaContext:
         written = int(ll.llama_state_seq_get_data(self._handle, pointer, size, seq))
         if written != size:
             raise EngineError(f"llama.cpp saved {written} of {size} bytes of a sequence")
-        blob = Blob(start, stop, buffer[:size], size)
+        blob = Blob(start, stop, buffer[:size].data, size)
         weakref.finalize(blob, self._buffers.give, buffer)
         return blob
 
     def load(self, blob: Blob, seq: int) -> None:
-        data: NDArray[np.uint8] = np.asarray(blob.data)
+        data = np.frombuffer(blob.data, np.uint8)
         pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         if not ll.llama_state_seq_set_data(self._handle, pointer, blob.n_bytes, seq):
             log_tail.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -23,17 +24,22 @@ from ..lang.base import (
     Usage,
 )
 from ..lang.choices import checked_choices
+from ..lang.compiler.cache_folder import cache_folder
 from ..lang.compiler.shared_cache import SharedCache
 from ..lang.errors import EngineError, ModelError, ParameterError
+from ..radix_cache.disk import DiskFolder
 from .base import Matcher, MatcherFactory
 from .engine import Engine
 from .generation import Generation
 from .gguf_check import check_gguf
 from .handle import RequestHandle
+from .kv_binding import fingerprint
 from .llama import LlamaModel
 from .llama_context import LlamaContext
 from .llama_grammar import LlamaGrammarFactory
+from .masks.terminal_walks import TerminalWalks
 from .masks.token_trie import TokenTrie as VocabularyTrie
+from .masks.walk_files import user_files
 from .matcher import GrammarMatcherFactory
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
@@ -42,6 +48,7 @@ from .spelling import Speller
 from .stats import EngineStats
 from .template import ChatTemplate
 
+LOG = logging.getLogger(__name__)
 CONSTRAINTS_KEPT = 64
 """Compiled constraints kept, least recently used out first; up to about 30 MB each."""
 
@@ -58,6 +65,11 @@ class ModelOptions:
         chunk_tokens: most prefill tokens per batch while other requests decode.
         idle_cells: cells that unused prefixes may keep in the context.
         host_bytes: host memory for parked prefixes.
+        disk_bytes: most bytes of prefixes on disk, where they outlive the process; 0 for none. What
+            is there is read back as it is needed and written when the model is closed, or when host
+            memory is full.
+        disk_folder: where those are; None takes treegram's folder in the user's cache. Models and
+            processes can share one.
         logits_bytes: memory for logits at the ends of prompts, which spare forks and repeated
             requests an evaluation each; a row takes 4 bytes per vocabulary entry.
         exact: F32 KV and no flash attention: reproducible to 1e-4 of a logit with F32 weights.
@@ -71,6 +83,8 @@ class ModelOptions:
     chunk_tokens: int = 128
     idle_cells: int = 2048
     host_bytes: int = 2 << 30
+    disk_bytes: int = 0
+    disk_folder: Path | None = None
     logits_bytes: int = 64 << 20
     exact: bool = False
     measure_minimum: bool = False
@@ -109,7 +123,7 @@ class Model:
         )
         self.n_ctx = self._context.n_cells
         vocabulary = self._llama.vocabulary
-        self._trie = VocabularyTrie(vocabulary)
+        self._trie = VocabularyTrie(vocabulary, user_files())
         self._speller = Speller(self._llama, self._trie)
         self._healing = GrammarMatcherFactory(None, vocabulary, self._speller, self._trie)
         self._constraints = SharedCache[tuple[str, str], MatcherFactory](CONSTRAINTS_KEPT)
@@ -130,10 +144,12 @@ class Model:
             chunk_tokens=options.chunk_tokens,
             idle_cells=options.idle_cells,
             host_bytes=options.host_bytes,
+            disk=self._disk(options),
             logits_bytes=options.logits_bytes,
             pieces=vocabulary.pieces,
             measure_minimum=options.measure_minimum,
-            on_stop=partial(_free, self._context, self._llama),
+            on_idle=self._trie.walks.save_next,
+            on_stop=partial(_stop, self._trie.walks, self._context, self._llama),
         )
         self._engine.start()
         self._users = _Users()
@@ -158,6 +174,17 @@ class Model:
         """Stops the engine and frees the model; running requests fail. Idempotent."""
         self._users.close()
         self._stop()
+
+    def _disk(self, options: ModelOptions) -> tuple[DiskFolder, int] | None:
+        if not options.disk_bytes:
+            return None
+        folder = options.disk_folder or cache_folder() / "kv"
+        binding = f"{fingerprint(self._llama.path)}, {self._context.kv_format}"
+        try:
+            return DiskFolder(folder, binding), options.disk_bytes
+        except OSError as error:
+            LOG.warning("no prefixes are kept on disk: %s", error)
+            return None
 
     # --- Backend ---------------------------------------------------------------------------
 
@@ -307,9 +334,12 @@ class _Users:
                 self._changed.wait()
 
 
-def _free(context: LlamaContext, llama: LlamaModel) -> None:
-    context.close()
-    llama.close()
+def _stop(walks: TerminalWalks, context: LlamaContext, llama: LlamaModel) -> None:
+    try:
+        walks.save()
+    finally:
+        context.close()
+        llama.close()
 
 
 def _respelled(choices: Sequence[Sequence[int]], prompt: TokenPrompt, tokenizer: LlamaModel) -> int:

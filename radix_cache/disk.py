@@ -1,0 +1,335 @@
+"""Saved KV on disk: files that outlive the process, and that nobody has to trust.
+
+    head   MAGIC, its size, JSON (binding, namespace, range), the prefix's token ids
+    MAC    over the head
+    data   as the store saved it
+    MAC    over the head's MAC and the data
+
+A file is used only if its MAC (keyed BLAKE2b, the key readable by the user alone) is right and its
+binding (model, context parameters, versions) is this process's own. llama.cpp parses saved states
+without suspicion (CVE-2026-43629), so nothing else may ever reach it. Files are written by a thread
+of their own, under another name first; none of them holds anything executable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import queue
+import secrets
+import stat
+import struct
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import TypedDict, cast, get_type_hints
+
+import numpy as np
+
+from .base import Blob
+from .tree import TokenArray
+
+LOG = logging.getLogger(__name__)
+MAGIC = b"TGKV\x00\x01\r\n"
+SUFFIX = ".kv"
+MAC_BYTES = 32
+KEY_BYTES = 32
+HEAD_LIMIT = 64 << 20
+PENDING_WRITES = 8
+RETRY_SECONDS = 30.0
+
+
+class BadFile(Exception):
+    """A file that is damaged, foreign, or cannot be read."""
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class DiskFile:
+    """KV of positions [start, stop) of one prefix, in a file.
+
+    Attributes:
+        n_bytes: of the whole file.
+        pending: what it will hold, until it is written.
+        is_lost: it could not be written, or is no longer what it was.
+    """
+
+    path: Path
+    start: int
+    stop: int
+    n_bytes: int
+    pending: Blob | None = None
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file found at the start: the prefix it is the end of, and when it was last used."""
+
+    file: DiskFile
+    namespace: str
+    tokens: TokenArray
+    used: float
+
+
+class DiskFolder:
+    """A folder of saved KV. Shared by any number of processes; the methods are for one thread.
+
+    Args:
+        folder: made if need be, for this user only.
+        binding: what must be equal for saved KV to fit: model, context parameters, versions.
+
+    Raises:
+        OSError: the folder cannot be made, or is another user's.
+    """
+
+    def __init__(self, folder: Path, binding: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            raise PermissionError(f"{folder} belongs to another user; give a folder of your own")
+        self._folder = folder
+        self._binding = binding
+        self._key = _own_key(folder / "key")
+        self._others: list[tuple[float, int, Path]] = []
+        self.other_bytes = 0
+        self._retry_at = 0.0
+        self._writes: queue.Queue[tuple[DiskFile, bytes] | None] = queue.Queue(PENDING_WRITES)
+        self._writer = threading.Thread(
+            target=self._write_all, name="treegram-disk-cache", daemon=True
+        )
+        self._writer.start()
+
+    @property
+    def takes_writes(self) -> bool:
+        """False for a while after a write failed."""
+        return time.monotonic() >= self._retry_at
+
+    def scan(self) -> list[Stored]:
+        """The files that fit this process, shortest prefixes first; damaged ones are removed.
+
+        Files of other bindings stay and are counted in `other_bytes`.
+        """
+        found: list[Stored] = []
+        for path in self._folder.glob(f"*{SUFFIX}"):
+            try:
+                stored = self._head(path)
+            except (BadFile, OSError) as error:
+                LOG.warning("the saved prefix %s is left out: %s", path, error)
+                with suppress(OSError):
+                    path.unlink()
+                continue
+            if isinstance(stored, Stored):
+                found.append(stored)
+            else:
+                self._others.append((*stored, path))
+                self.other_bytes += stored[1]
+        self._others.sort(reverse=True)
+        found.sort(key=lambda s: (s.file.start, s.used))
+        return found
+
+    def remove_oldest_other(self) -> None:
+        """Removes the least recently used file of another binding."""
+        _, size, path = self._others.pop()
+        self.other_bytes -= size
+        with suppress(OSError):
+            path.unlink()
+
+    def write(self, namespace: str, tokens: TokenArray, blob: Blob) -> DiskFile:
+        """Queues a file for `blob`, which is KV at the end of the prefix `tokens`, int32[n].
+
+        The file can be read at once. Waits while too many writes are queued.
+        """
+        head = self._packed_head(namespace, tokens, blob)
+        name = hashlib.blake2b(head, key=self._key, digest_size=16).hexdigest() + SUFFIX
+        size = len(head) + 2 * MAC_BYTES + memoryview(blob.data).nbytes
+        file = DiskFile(self._folder / name, blob.start, len(tokens), size, blob)
+        self._writes.put((file, head))
+        return file
+
+    def read(self, file: DiskFile) -> Blob | None:
+        """What the file holds; None if that is not what was written. Its time of use is now."""
+        pending = file.pending  # the writer may be done with it at any moment
+        if pending is not None:
+            return pending
+        if file.is_lost:
+            return None
+        try:
+            with suppress(OSError):
+                os.utime(file.path)
+            return self._verified(file)
+        except (BadFile, OSError) as error:
+            LOG.warning("the saved prefix %s is left out: %s", file.path, error)
+            self.remove(file)
+            return None
+
+    def remove(self, file: DiskFile) -> None:
+        """Removes the file, or what is to become of it."""
+        file.is_lost = True
+        with suppress(OSError):
+            file.path.unlink()
+
+    def close(self) -> None:
+        """Waits until everything is written. Idempotent."""
+        if self._writer.is_alive():
+            self._writes.put(None)
+            self._writer.join()
+
+    # --- format ----------------------------------------------------------------------------
+
+    def _packed_head(self, namespace: str, tokens: TokenArray, blob: Blob) -> bytes:
+        fields = {
+            "binding": self._binding,
+            "namespace": namespace,
+            "start": blob.start,
+            "stop": blob.stop,
+            "n_tokens": len(tokens),
+            "n_bytes": blob.n_bytes,
+            "data_bytes": memoryview(blob.data).nbytes,
+        }
+        text = json.dumps(fields).encode()
+        packed = np.ascontiguousarray(tokens, dtype="<i4").tobytes()
+        return MAGIC + struct.pack("<I", len(text)) + text + packed
+
+    def _head(self, path: Path) -> Stored | tuple[float, int]:
+        """What a file says of itself; (time of use, bytes) if it is of another binding."""
+        with _opened(path) as stream:
+            status = os.fstat(stream.fileno())
+            head, fields = self._read_head(stream)
+        if fields["binding"] != self._binding:
+            return status.st_mtime, status.st_size
+        expected = len(head) + 2 * MAC_BYTES + fields["data_bytes"]
+        if status.st_size != expected:
+            raise BadFile(f"{status.st_size} bytes, expected {expected}; it is cut short or grown")
+        tokens = np.frombuffer(head[-4 * fields["n_tokens"] :], "<i4").astype(np.int32)
+        file = DiskFile(path, fields["start"], len(tokens), status.st_size)
+        return Stored(file, fields["namespace"], tokens, status.st_mtime)
+
+    def _read_head(self, stream: BufferedReader) -> tuple[bytes, _Fields]:
+        start = stream.read(len(MAGIC) + 4)
+        if start[: len(MAGIC)] != MAGIC or len(start) != len(MAGIC) + 4:
+            raise BadFile("it does not begin as a saved prefix does")
+        size = int.from_bytes(start[len(MAGIC) :], "little")
+        if size > HEAD_LIMIT:
+            raise BadFile(f"a head of {size} bytes")
+        text = stream.read(size)
+        try:
+            fields = _checked_fields(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise BadFile(f"its head cannot be read: {error}") from error
+        head = start + text + stream.read(4 * fields["n_tokens"])
+        mac = stream.read(MAC_BYTES)
+        if fields["binding"] == self._binding and not hmac.compare_digest(mac, self._mac(head)):
+            raise BadFile("its head was not written by this user's treegram, or is damaged")
+        return head, fields
+
+    def _verified(self, file: DiskFile) -> Blob:
+        with _opened(file.path) as stream:
+            head, fields = self._read_head(stream)
+            data = np.empty(fields["data_bytes"], np.uint8)
+            if stream.readinto(data.data) != data.nbytes:
+                raise BadFile("it is cut short")
+            mac = stream.read(MAC_BYTES + 1)
+        if (fields["start"], fields["n_tokens"]) != (file.start, file.stop):
+            raise BadFile("it holds another prefix than before")
+        if not hmac.compare_digest(mac, self._mac(self._mac(head), data.data)):
+            raise BadFile("its data was not written by this user's treegram, or is damaged")
+        return Blob(fields["start"], fields["stop"], data.data, fields["n_bytes"])
+
+    def _mac(self, *parts: bytes | memoryview) -> bytes:
+        sha = hashlib.blake2b(key=self._key, digest_size=MAC_BYTES)
+        for part in parts:
+            sha.update(part)
+        return sha.digest()
+
+    # --- the writer's thread ---------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        while (job := self._writes.get()) is not None:
+            file, head = job
+            try:
+                if not file.is_lost and self.takes_writes:
+                    self._write(file, head)
+                elif not file.path.exists():
+                    file.is_lost = True
+            except OSError as error:
+                LOG.warning("a prefix cannot be saved to %s: %s", self._folder, error)
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                file.is_lost = True
+            finally:
+                file.pending = None
+
+    def _write(self, file: DiskFile, head: bytes) -> None:
+        assert file.pending is not None
+        if file.path.exists():  # another process has saved the same prefix
+            os.utime(file.path)
+            return
+        data = memoryview(file.pending.data)
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(head)
+                stream.write(head_mac := self._mac(head))
+                stream.write(data)
+                stream.write(self._mac(head_mac, data))
+            os.replace(name, file.path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+
+
+class _Fields(TypedDict):
+    binding: str
+    namespace: str
+    start: int
+    stop: int
+    n_tokens: int
+    n_bytes: int
+    data_bytes: int
+
+
+def _checked_fields(value: object) -> _Fields:
+    """The fields of a head. Raises ValueError unless they are whole and agree with each other."""
+    if not isinstance(value, dict) or value.keys() != _Fields.__annotations__.keys():
+        raise ValueError("expected the fields of a saved prefix")
+    for name, wanted in get_type_hints(_Fields).items():
+        if type(value[name]) is not wanted:
+            raise ValueError(f"{name} is {value[name]!r}")
+    fields = cast(_Fields, value)
+    if not 0 <= fields["start"] < fields["n_tokens"] <= fields["stop"] <= HEAD_LIMIT // 4:
+        raise ValueError("its range is none")
+    if fields["data_bytes"] < 0 or fields["n_bytes"] < 0:
+        raise ValueError("its size is negative")
+    return fields
+
+
+def _opened(path: Path) -> BufferedReader:
+    """A regular file of this user's, not through a link."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    status = os.fstat(handle)
+    is_own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    if not stat.S_ISREG(status.st_mode) or not is_own:
+        os.close(handle)
+        raise BadFile("it is no plain file of this user")
+    return os.fdopen(handle, "rb")
+
+
+def _own_key(path: Path) -> bytes:
+    """The key that this user's files are authenticated with; made once."""
+    with suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
+            stream.write(secrets.token_bytes(KEY_BYTES))
+    for _ in range(50):
+        with _opened(path) as stream:
+            key = stream.read(KEY_BYTES + 1)
+        if len(key) == KEY_BYTES:
+            return key
+        time.sleep(0.01)  # another process has just made the file
+    raise PermissionError(f"{path} holds no key of {KEY_BYTES} bytes; remove it")

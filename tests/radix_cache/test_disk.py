@@ -1,0 +1,397 @@
+"""The disk tier: what comes back is what was written, and nothing else is ever loaded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import count, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from treegram.radix_cache import CacheFull, FakeKVStore, Lease, RadixCache
+from treegram.radix_cache.disk import RETRY_SECONDS, SUFFIX, DiskFolder
+
+PROMPT = list(range(100, 120))
+BINDING = "model 1, llama.cpp 2"
+
+
+class Process:
+    """A cache over a store and a folder, as one process has them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        n_cells: int = 64,
+        n_seqs: int = 8,
+        host_bytes: int = 1 << 20,
+        disk_bytes: int = 1 << 20,
+        binding: str = BINDING,
+    ) -> None:
+        ticks = count()
+        self.store = FakeKVStore(n_cells, n_seqs)
+        self.folder = DiskFolder(folder, binding)
+        self.cache = RadixCache(
+            self.store,
+            host_bytes=host_bytes,
+            folder=self.folder,
+            disk_bytes=disk_bytes,
+            idle_cells=n_cells,
+            clock=lambda: float(next(ticks)),
+        )
+
+    def evaluate(self, lease: Lease, tokens: list[int]) -> None:
+        assert self.cache.reserve(len(tokens))
+        for i, token in enumerate(tokens):
+            self.store.write(lease.seq, lease.length + i, token)
+        self.cache.extend(lease, len(tokens))
+
+    def run(self, tokens: list[int], namespace: str = "") -> int:
+        """A whole request; how many of its tokens were cached."""
+        lease = self.cache.acquire(tokens, namespace=namespace)
+        cached = lease.length
+        assert self.store.read(lease.seq) == tokens[:cached]
+        self.evaluate(lease, tokens[cached:])
+        self.cache.commit(lease, tokens)
+        assert self.store.read(lease.seq) == tokens
+        self.cache.release(lease)
+        self.cache.check_integrity()
+        return cached
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def test_a_second_process_evaluates_nothing_of_what_the_first_had(tmp_path: Path) -> None:
+    first = Process(tmp_path)
+    first.run([*PROMPT, 1, 2])
+    first.run([*PROMPT, 3])
+    first.run([7, 8, 9], "tenant")
+    first.cache.close()
+    second = Process(tmp_path)
+    second.cache.check_integrity()
+    assert second.cache.stats().stored_tokens == 22 + 1 + 3
+    assert second.run([*PROMPT, 3, 4]) == 21
+    assert second.run([*PROMPT, 1, 2]) == 22
+    assert second.run([7, 8, 9, 9], "tenant") == 3
+    assert second.run([7, 8, 9]) == 0
+    assert second.store.written_tokens == 1 + 1 + 3
+
+
+def test_a_prefix_that_branches_inside_a_file_is_cut_there(tmp_path: Path) -> None:
+    first = Process(tmp_path)
+    first.run(PROMPT)
+    first.cache.close()
+    second = Process(tmp_path)
+    assert second.run([*PROMPT[:9], 1, 2, 3]) == 9
+    second.cache.close()
+    third = Process(tmp_path)
+    assert third.run([*PROMPT[:9], 1, 2, 3]) == 12
+    assert third.run(PROMPT) == 20
+    third.cache.close()
+    assert len(files(tmp_path)) == 2
+
+
+def test_what_leaves_host_memory_is_stored_and_comes_back(tmp_path: Path) -> None:
+    process = Process(tmp_path, n_cells=24, host_bytes=20 * 8)
+    prompts = [[i, *PROMPT[1:12]] for i in range(8)]
+    for prompt in prompts:
+        assert process.run(prompt) == 0
+    assert process.cache.stats().stored_tokens > 0
+    for prompt in prompts:
+        assert process.run(prompt) == 12
+    stats = process.cache.stats()
+    assert stats.host_bytes <= 20 * 8
+    assert stats.written_tokens_total == 8 * 12, "a prefix is written once"
+
+
+def test_the_budget_drops_what_was_used_longest_ago(tmp_path: Path) -> None:
+    one = Process(tmp_path / "one")
+    one.run([0, *PROMPT])
+    one.cache.close()
+    size = files(tmp_path / "one")[0].stat().st_size
+    process = Process(tmp_path / "two", n_cells=32, host_bytes=200, disk_bytes=3 * size)
+    for i in range(6):
+        process.run([i, *PROMPT])
+    process.cache.close()
+    assert sum(f.stat().st_size for f in files(tmp_path / "two")) <= 3 * size
+    again = Process(tmp_path / "two", disk_bytes=3 * size)
+    assert [again.cache.match([i, *PROMPT]) for i in range(6)] == [0, 0, 0, 21, 21, 21]
+
+
+def test_files_of_another_binding_are_left_alone_until_their_room_is_needed(
+    tmp_path: Path,
+) -> None:
+    first = Process(tmp_path, binding="another model")
+    first.run(PROMPT)
+    first.cache.close()
+    size = files(tmp_path)[0].stat().st_size
+    second = Process(tmp_path, disk_bytes=4 * size)
+    assert second.run(PROMPT) == 0
+    second.cache.close()
+    assert len(files(tmp_path)) == 2
+    third = Process(tmp_path, disk_bytes=size + size // 2)
+    assert third.cache.match(PROMPT) == 20
+    assert len(files(tmp_path)) == 1
+
+
+def damages() -> Iterator[tuple[str, Callable[[Path], object]]]:
+    def flip(at: float) -> Callable[[Path], object]:
+        def damage(path: Path) -> None:
+            data = bytearray(path.read_bytes())
+            data[int(at * (len(data) - 1))] ^= 0x40
+            path.write_bytes(data)
+
+        return damage
+
+    for at in (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999, 1.0):
+        yield f"a byte at {at}", flip(at)
+    yield "cut short", lambda p: os.truncate(p, p.stat().st_size // 2)
+    yield "grown", lambda p: p.write_bytes(p.read_bytes() + b"x")
+    yield "empty", lambda p: p.write_bytes(b"")
+    yield "gone", lambda p: p.unlink()
+
+
+@pytest.mark.parametrize("when", ["before the start", "while running"])
+@pytest.mark.parametrize(("what", "damage"), list(damages()))
+def test_a_damaged_file_is_left_out_and_said_so(
+    tmp_path: Path,
+    what: str,
+    damage: Callable[[Path], object],
+    when: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = Process(tmp_path)
+    first.run(PROMPT)
+    first.cache.close()
+    (path,) = files(tmp_path)
+    if when == "before the start":
+        damage(path)
+    second = Process(tmp_path)
+    if when == "while running":
+        damage(path)
+    with caplog.at_level(logging.WARNING):
+        assert second.run(PROMPT) == 0
+    assert second.store.loads == 0
+    if what != "gone" or when == "while running":
+        assert "left out" in caplog.text
+    assert second.run(PROMPT) == 20
+
+
+def test_a_lost_prefix_takes_what_goes_on_from_it_along(tmp_path: Path) -> None:
+    first = Process(tmp_path)
+    first.run(PROMPT)
+    first.run([*PROMPT, 1, 2])
+    first.run([*PROMPT, 3, 4])
+    first.cache.close()
+    second = Process(tmp_path)
+    shortest = min(files(tmp_path), key=lambda f: f.stat().st_mtime_ns)
+    for path in files(tmp_path):
+        if b'"start": 0,' in path.read_bytes():
+            shortest = path
+    shortest.unlink()
+    assert second.run([*PROMPT, 1, 2]) == 0
+    assert second.run([*PROMPT, 3, 4]) == 20, "recomputed since"
+    second.cache.check_integrity()
+
+
+def test_a_file_of_another_key_is_never_loaded(tmp_path: Path) -> None:
+    first = Process(tmp_path)
+    first.run(PROMPT)
+    first.cache.close()
+    (tmp_path / "key").write_bytes(bytes(32))
+    second = Process(tmp_path)
+    assert second.cache.match(PROMPT) == 0
+    assert files(tmp_path) == []
+
+
+def test_links_and_strangers_files_are_not_followed(tmp_path: Path) -> None:
+    first = Process(tmp_path / "a")
+    first.run(PROMPT)
+    first.cache.close()
+    (path,) = files(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "key").write_bytes((tmp_path / "a" / "key").read_bytes())
+    (tmp_path / "b" / path.name).symlink_to(path)
+    assert Process(tmp_path / "b").cache.match(PROMPT) == 0
+    assert path.exists()
+
+
+def test_the_folder_is_for_its_user_alone(tmp_path: Path) -> None:
+    process = Process(tmp_path / "kv")
+    process.run(PROMPT)
+    process.cache.close()
+    assert (tmp_path / "kv").stat().st_mode & 0o077 == 0
+    assert all(p.stat().st_mode & 0o077 == 0 for p in (tmp_path / "kv").iterdir())
+
+
+def test_a_full_disk_costs_only_the_saving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process(tmp_path, n_cells=24, host_bytes=200)
+    real = os.replace
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    for i in range(6):
+        assert process.run([i, *PROMPT]) == 0
+    for i in range(6):
+        process.run([i, *PROMPT])
+    process.cache.close()
+    assert "No space left on device" in caplog.text
+    assert files(tmp_path) == []
+    assert not list(tmp_path.glob("*.part"))
+    monkeypatch.setattr(os, "replace", real)
+    assert RETRY_SECONDS > 0
+    monkeypatch.setattr(time, "monotonic", lambda: 1e12)
+    assert process.folder.takes_writes
+
+
+def test_two_processes_write_one_prefix_at_once(tmp_path: Path) -> None:
+    one, two = Process(tmp_path), Process(tmp_path)
+    one.run(PROMPT)
+    two.run(PROMPT)
+    one.cache.close()
+    two.cache.close()
+    assert len(files(tmp_path)) == 1
+    assert Process(tmp_path).run(PROMPT) == 20
+
+
+def test_fatal_failure_of_the_store_loses_only_what_was_not_saved(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.run(PROMPT)
+    process.cache.park_idle()
+    process.run([1, 2, 3])
+    lease = process.cache.acquire([*PROMPT, 5])
+    for seq in range(process.store.n_seqs):
+        process.store.remove(seq, 0, -1)
+    process.cache.forget_live()
+    process.cache.check_integrity()
+    assert lease.seq == -1
+    assert process.run([1, 2, 3]) == 0
+    assert process.run([*PROMPT, 5]) == 20
+
+
+# --- random operations -----------------------------------------------------------------------
+
+SEQUENCES = st.sampled_from(
+    [list(s) for n in (1, 3, 5, 6) for s in product([0, 1], repeat=n) if sum(s) < 3]
+)
+
+
+class DiskMachine(RuleBasedStateMachine):
+    """Requests, restarts, crashes and damage, with room in no tier for all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temporary = TemporaryDirectory()
+        self.path = Path(self.temporary.name)
+        self.leases: list[tuple[Lease, list[int]]] = []
+
+    @initialize(
+        n_cells=st.sampled_from([12, 24]),
+        host_bytes=st.sampled_from([160, 64, 1 << 20]),
+        disk_bytes=st.sampled_from([1 << 20, 3000, 1200]),
+    )
+    def begin(self, n_cells: int, host_bytes: int, disk_bytes: int) -> None:
+        self.arguments = {"n_cells": n_cells, "host_bytes": host_bytes, "disk_bytes": disk_bytes}
+        self.start()
+
+    def start(self) -> None:
+        self.process = Process(self.path, n_seqs=5, **self.arguments)
+
+    @rule(tokens=SEQUENCES, namespace=st.sampled_from(["", "", "tenant"]))
+    def request(self, tokens: list[int], namespace: str) -> None:
+        cache, store = self.process.cache, self.process.store
+        try:
+            lease = cache.acquire(tokens, namespace=namespace)
+        except CacheFull:
+            return
+        assert store.read(lease.seq) == tokens[: lease.length]
+        if cache.reserve(len(tokens) - lease.length):
+            self.process.evaluate(lease, tokens[lease.length :])
+            cache.commit(lease, tokens)
+        if len(self.leases) < 2 and sum(tokens) == 1:
+            self.leases.append((lease, tokens[: lease.length]))
+        else:
+            cache.release(lease)
+
+    @precondition(lambda self: self.leases)
+    @rule()
+    def release(self) -> None:
+        lease, held = self.leases.pop(0)
+        assert self.process.store.read(lease.seq) == held
+        self.process.cache.release(lease)
+
+    @rule()
+    def park(self) -> None:
+        self.process.cache.park_idle()
+
+    @rule(kill=st.booleans())
+    def restart(self, kill: bool) -> None:
+        for lease, _ in self.leases:
+            self.process.cache.release(lease)
+        self.leases.clear()
+        if not kill:
+            self.process.cache.close()
+        self.process.folder.close()
+        self.start()
+
+    @rule()
+    def lose_the_store(self) -> None:
+        for seq in range(self.process.store.n_seqs):
+            self.process.store.remove(seq, 0, -1)
+        self.process.cache.forget_live()
+        self.leases.clear()
+
+    @rule(data=st.data())
+    def damage(self, data: st.DataObject) -> None:
+        found = files(self.path)
+        if found:
+            path = data.draw(st.sampled_from(found))
+            content = bytearray(path.read_bytes())
+            content[data.draw(st.integers(0, len(content) - 1))] ^= 1
+            path.write_bytes(content)
+
+    @rule(namespace=st.sampled_from([None, "tenant"]))
+    def clear(self, namespace: str | None) -> None:
+        self.process.cache.clear(namespace)
+
+    @invariant()
+    def books_agree(self) -> None:
+        if not hasattr(self, "process"):
+            return
+        self.process.cache.check_integrity()
+        stats = self.process.cache.stats()
+        assert stats.host_bytes <= self.arguments["host_bytes"]
+        assert stats.disk_bytes <= self.arguments["disk_bytes"]
+        assert self.process.store.held_cells == stats.live_tokens + stats.private_tokens
+
+    def teardown(self) -> None:
+        if hasattr(self, "process"):
+            self.process.folder.close()
+        self.temporary.cleanup()
+
+
+TestDisk = pytest.mark.slow(DiskMachine.TestCase)
+TestDisk.settings = settings(
+    derandomize=True, deadline=None, max_examples=100, stateful_step_count=30
+)
+
+
+def test_token_arrays_in_files_are_little_endian_int32(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.run([1, 70_000, 2**31 - 1])
+    process.cache.close()
+    assert np.array([1, 70_000, 2**31 - 1], "<i4").tobytes() in files(tmp_path)[0].read_bytes()
