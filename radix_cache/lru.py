@@ -42,6 +42,13 @@ class LruQueue:
             self._heap = [e for e in self._heap if self._entries.get(e[2]) == e[1]]
             heapq.heapify(self._heap)
 
+    def put(self, node: Node, belongs: bool) -> None:
+        """Adds or discards `node`."""
+        if belongs:
+            self.add(node)
+        else:
+            self.discard(node)
+
     def pop(self) -> Node | None:
         """Takes out and returns the least recently used node, or None if there is none."""
         while self._heap:

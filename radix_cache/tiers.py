@@ -22,24 +22,21 @@ Invariants
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import groupby
 
-import numpy as np
-
 from .base import Blob, CacheFull, KVStore
-from .disk import DiskFile, DiskFolder, Stored
+from .disk import DiskFolder
 from .lease import Lease
 from .lru import LruQueue
+from .saved import SavedTree
 from .sequences import SequenceIds
-from .stats import CacheStats, Counters
-from .tier import Tier
-from .tree import Node, RadixTree, Root
+from .stats import CacheStats
+from .tree import Node
 
 
-class TieredTree:
+class TieredTree(SavedTree):
     """Moves nodes between the tiers and keeps the books. Leases are the business of `RadixCache`.
 
     Attributes:
@@ -47,8 +44,6 @@ class TieredTree:
         live_leaves: unlocked live nodes without live children: those that may be parked.
         live_tokens: tokens of live nodes.
         idle_tokens: tokens of unlocked live nodes.
-        parked_tokens: tokens of nodes that are not live.
-        stored_tokens: those of them that are only on disk.
         private_tokens: tokens of leases that are not in the tree.
     """
 
@@ -60,19 +55,13 @@ class TieredTree:
         folder: DiskFolder | None = None,
         disk_bytes: int = 0,
     ) -> None:
+        super().__init__(host_bytes, clock, folder, disk_bytes)
         self.store = store
-        self.tree = RadixTree(clock)
-        self.host: Tier[Blob] = Tier("blob", host_bytes)
-        self.folder = folder
-        self.disk: Tier[DiskFile] = Tier("file", disk_bytes, self._remove_file)
-        self._lost: list[Node] = []
         self.scratch = store.n_seqs - 1
         self.ids = SequenceIds(store.n_seqs - 1)
         self.leases: dict[int, Lease] = {}
         self.live_leaves = LruQueue()
         self.live_tokens = self.idle_tokens = self.private_tokens = 0
-        self.parked_tokens = self.stored_tokens = 0
-        self.counters = Counters()
 
     @property
     def free_cells(self) -> int:
@@ -91,25 +80,16 @@ class TieredTree:
 
     def split(self, node: Node, at: int) -> Node:
         """As `RadixTree.split`."""
-        upper = self.tree.split(node, at)
+        upper = super().split(node, at)
         if upper.seq >= 0:
             self.ids.add_node(upper.seq)
-        if upper.blob is not None:
-            self.host.attach(upper, upper.blob)
-        if upper.file is not None:
-            self.disk.attach(upper, upper.file)
-        self.requeue(upper)
         return upper
 
     def requeue(self, node: Node) -> None:
-        """Brings the eviction queues up to date after a change to `node`."""
-        is_live, is_free = node.seq >= 0, not node.lock_count
-        is_leaf = is_free and not node.children
-        # what goes to disk stays in the tree, so that its children may, too
-        may_leave_memory = is_leaf or (is_free and self.folder is not None)
-        _put(self.live_leaves, node, is_live and is_free and not node.live_children)
-        _put(self.host.droppable, node, bool(node.blob) and (is_live or may_leave_memory))
-        _put(self.disk.droppable, node, bool(node.file) and (is_live or bool(node.blob) or is_leaf))
+        """Brings every queue up to date after a change to `node`."""
+        super().requeue(node)
+        is_idle = node.seq >= 0 and not node.lock_count
+        self.live_leaves.put(node, is_idle and not node.live_children)
 
     def take_sequence(self, node: Node) -> int:
         """A leased sequence that holds exactly the path down to `node`, which must be locked."""
@@ -168,15 +148,9 @@ class TieredTree:
         self.live_tokens += len(node)
         if not node.lock_count:
             self.idle_tokens += len(node)
-        self._count_parked(node, -1)
+        self.count_parked(node, -1)
         self.requeue(node)
         self.requeue(node.parent)
-
-    def _count_parked(self, node: Node, sign: int) -> None:
-        """Adds a node that is not live to the books, or takes it out."""
-        if node.blob or node.file:
-            self.parked_tokens += sign * len(node)
-            self.stored_tokens += sign * len(node) * (not node.blob)
 
     def join(self, lease: Lease, bottom: Node) -> None:
         """Moves the end of the lease's committed part down to `bottom`, whose tokens it holds.
@@ -219,7 +193,7 @@ class TieredTree:
         self.ids.drop_node(seq)
         self.live_tokens -= len(node)
         self.idle_tokens -= len(node)
-        self._count_parked(node, 1)
+        self.count_parked(node, 1)
         if not self.settle(seq, node.parent):
             self.store.remove(seq, node.start, -1)
         self.requeue(node)
@@ -249,8 +223,8 @@ class TieredTree:
         if node.blob is not None:
             self.counters.parked_tokens += len(node)
         elif node.file is None:
-            self._drop_subtree(node)
-        self._enforce_host_budget()
+            self.drop_subtree(node)
+        self.enforce_host_budget()
         return True
 
     def _save(self, node: Node) -> Blob:
@@ -268,36 +242,14 @@ class TieredTree:
         for _, group in groupby(parked, key=lambda node: node.blob or node.file):
             nodes = list(group)
             start, stop = nodes[0].start, nodes[-1].stop
-            blob = nodes[0].blob or self._read(nodes)
+            blob = nodes[0].blob or self.read(nodes)
             if blob is None or not self._load(blob, lease.seq, start, stop):
                 break
             for node in nodes:
                 self.make_live(node, lease.seq)
             self.counters.restored_tokens += stop - start
             self.move(lease, nodes[-1])
-        self._enforce_host_budget()
-
-    def _read(self, nodes: list[Node]) -> Blob | None:
-        """Brings `nodes`, which one file covers, into host memory; None if the file is lost."""
-        file = nodes[0].file
-        assert file is not None
-        assert self.folder is not None
-        blob = self.folder.read(file)
-        if blob is None:
-            self._lost.append(nodes[0])
-            return None
-        for node in nodes:
-            self._count_parked(node, -1)
-            self.host.attach(node, blob)
-            self._count_parked(node, 1)
-            self.requeue(node)
-        self.counters.read_tokens += nodes[-1].stop - nodes[0].start
-        return blob
-
-    def forget_lost(self) -> None:
-        """Drops the nodes whose file was found lost, and what is below them."""
-        while self._lost:
-            self._drop_subtree(self._lost.pop())
+        self.enforce_host_budget()
 
     def _load(self, blob: Blob, seq: int, start: int, stop: int) -> bool:
         """Puts [start, stop) of `blob` into `seq`. False if the whole blob does not fit for now."""
@@ -312,118 +264,6 @@ class TieredTree:
             self.store.remove(self.scratch, 0, -1)
         return True
 
-    def drop(self, leaf: Node) -> None:
-        """Takes a leaf that is neither locked nor live out of the tree."""
-        parent = leaf.parent
-        assert parent is not None
-        self._count_parked(leaf, -1)
-        self.host.detach(leaf)
-        self.disk.detach(leaf)
-        self.requeue(leaf)
-        self.tree.remove(leaf)
-        self.requeue(parent)
-        self.counters.evicted_tokens += len(leaf)
-
-    def _drop_subtree(self, node: Node) -> None:
-        for step in reversed(list(node.subtree())):
-            self.drop(step)
-
-    # --- budgets ---------------------------------------------------------------------------
-
-    def _enforce_host_budget(self) -> None:
-        while self.host.is_over_budget:
-            node = self.host.droppable.pop()
-            if node is None:
-                break
-            if node.seq >= 0:
-                self.host.detach(node)
-                self.requeue(node)
-            elif self.write(node):
-                self._count_parked(node, -1)
-                self.host.detach(node)
-                self._count_parked(node, 1)
-                self.requeue(node)
-            else:
-                self._drop_subtree(node)
-        self.enforce_disk_budget()
-
-    def enforce_disk_budget(self) -> None:
-        while self.disk.is_over_budget:
-            if self.folder is not None and self.folder.other_bytes:
-                self.folder.remove_oldest_other()
-                self.disk.other_bytes = self.folder.other_bytes
-                continue
-            node = self.disk.droppable.pop()
-            if node is None:
-                return
-            if node.seq >= 0 or node.blob:
-                self.disk.detach(node)
-                self.requeue(node)
-            else:
-                self.drop(node)
-
-    def write(self, node: Node) -> bool:
-        """Sees to it that a parked node is on disk, too; False if that cannot be."""
-        blob, folder = node.blob, self.folder
-        if node.file is not None and not node.file.is_lost:
-            return True
-        if blob is None or folder is None or not folder.takes_writes:
-            return False
-        if not self.disk.admits(len(node)):
-            return False
-        bottom = node
-        while below := next((c for c in bottom.children.values() if c.blob is blob), None):
-            bottom = below
-        path = bottom.path()
-        root = path[0]
-        assert isinstance(root, Root)
-        tokens = np.concatenate([step.tokens for step in path])
-        file = folder.write(root.namespace, tokens, blob)
-        for step in reversed(path):
-            if step.blob is not blob:
-                break
-            self.disk.detach(step)
-            self.disk.attach(step, file)
-            self.requeue(step)
-        self.counters.written_tokens += bottom.stop - blob.start
-        return True
-
-    def _remove_file(self, file: DiskFile) -> None:
-        assert self.folder is not None
-        self.folder.remove(file)
-
-    # --- beginnings and ends ---------------------------------------------------------------
-
-    def adopt(self, found: list[Stored]) -> None:
-        """Puts the prefixes of files, in order of their beginnings, into an empty tree."""
-        assert self.folder is not None
-        now, wall = self.tree.now(), time.time()
-        for stored in found:
-            file = stored.file
-            match = self.tree.match_below(self.tree.root(stored.namespace), stored.tokens)
-            if match.length < file.start:  # what it goes on from is gone
-                self.folder.remove(file)
-                continue
-            bottom = match.node
-            if match.length < bottom.stop:
-                bottom = self.split(bottom, match.length)
-            if match.length < len(stored.tokens):
-                bottom = self.tree.append(bottom, stored.tokens[match.length :])
-            used = now - max(wall - stored.used, 0.0)
-            is_used = False
-            for step in bottom.ancestry():
-                if step.file is None and step.start >= file.start and step.parent is not None:
-                    step.last_used = used
-                    self.disk.attach(step, file)
-                    self._count_parked(step, 1)
-                    is_used = True
-                step.last_used = max(step.last_used, used)
-                self.requeue(step)
-            if not is_used:
-                self.folder.remove(file)
-        self.disk.other_bytes = self.folder.other_bytes
-        self.enforce_disk_budget()
-
     def forget_live(self) -> None:
         """After the store has lost every cell: leases are void, and what was saved stays."""
         for lease in self.leases.values():
@@ -437,11 +277,11 @@ class TieredTree:
             node.parent.live_children.clear()
             if node.seq >= 0:
                 node.seq = -1
-                self._count_parked(node, 1)
+                self.count_parked(node, 1)
         self.live_tokens = self.idle_tokens = self.private_tokens = 0
         for node in reversed(nodes):
             if not (node.blob or node.file):
-                self._drop_subtree(node)
+                self.drop_subtree(node)
         for node in self.tree.nodes():
             self.requeue(node)
 
@@ -467,10 +307,3 @@ class TieredTree:
             read_tokens_total=self.counters.read_tokens,
             evicted_tokens_total=self.counters.evicted_tokens,
         )
-
-
-def _put(queue: LruQueue, node: Node, belongs: bool) -> None:
-    if belongs:
-        queue.add(node)
-    else:
-        queue.discard(node)

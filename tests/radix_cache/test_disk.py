@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -305,11 +305,17 @@ class DiskMachine(RuleBasedStateMachine):
         disk_bytes=st.sampled_from([1 << 20, 3000, 1200]),
     )
     def begin(self, n_cells: int, host_bytes: int, disk_bytes: int) -> None:
-        self.arguments = {"n_cells": n_cells, "host_bytes": host_bytes, "disk_bytes": disk_bytes}
+        self.n_cells, self.host_bytes, self.disk_bytes = n_cells, host_bytes, disk_bytes
         self.start()
 
     def start(self) -> None:
-        self.process = Process(self.path, n_seqs=5, **self.arguments)
+        self.process = Process(
+            self.path,
+            n_cells=self.n_cells,
+            n_seqs=5,
+            host_bytes=self.host_bytes,
+            disk_bytes=self.disk_bytes,
+        )
 
     @rule(tokens=SEQUENCES, namespace=st.sampled_from(["", "", "tenant"]))
     def request(self, tokens: list[int], namespace: str) -> None:
@@ -374,8 +380,8 @@ class DiskMachine(RuleBasedStateMachine):
             return
         self.process.cache.check_integrity()
         stats = self.process.cache.stats()
-        assert stats.host_bytes <= self.arguments["host_bytes"]
-        assert stats.disk_bytes <= self.arguments["disk_bytes"]
+        assert stats.host_bytes <= self.host_bytes
+        assert stats.disk_bytes <= self.disk_bytes
         assert self.process.store.held_cells == stats.live_tokens + stats.private_tokens
 
     def teardown(self) -> None:
@@ -386,7 +392,11 @@ class DiskMachine(RuleBasedStateMachine):
 
 TestDisk = pytest.mark.slow(DiskMachine.TestCase)
 TestDisk.settings = settings(
-    derandomize=True, deadline=None, max_examples=100, stateful_step_count=30
+    derandomize=True,
+    deadline=None,
+    max_examples=100,
+    stateful_step_count=30,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

@@ -1,0 +1,204 @@
+"""The tree with what is saved of it: in host memory, and on disk.
+
+    parked  the node's own KV is saved in `node.blob`
+    stored  the node's own KV is saved in `node.file` alone
+
+Whatever is over a budget goes one tier down, least recently used first: from memory to disk, and
+from disk, or where there is none, out of the tree. `tiers.py` adds the store's own cells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from .base import Blob
+from .disk import DiskFile, DiskFolder, Stored
+from .stats import Counters
+from .tier import Tier
+from .tree import Node, RadixTree, Root
+
+
+class SavedTree:
+    """A tree of nodes that are live (the subclass's business), parked or stored.
+
+    Attributes:
+        host, disk: the tiers.
+        folder: where files are; None without a disk.
+        parked_tokens: tokens of nodes that are not live.
+        stored_tokens: those of them that are only on disk.
+    """
+
+    def __init__(
+        self,
+        host_bytes: int,
+        clock: Callable[[], float],
+        folder: DiskFolder | None,
+        disk_bytes: int,
+    ) -> None:
+        self.tree = RadixTree(clock)
+        self.host: Tier[Blob] = Tier("blob", host_bytes)
+        self.folder = folder
+        self.disk: Tier[DiskFile] = Tier("file", disk_bytes, self._remove_file)
+        self.parked_tokens = self.stored_tokens = 0
+        self.counters = Counters()
+        self._lost: list[Node] = []
+
+    def split(self, node: Node, at: int) -> Node:
+        """As `RadixTree.split`."""
+        upper = self.tree.split(node, at)
+        if upper.blob is not None:
+            self.host.attach(upper, upper.blob)
+        if upper.file is not None:
+            self.disk.attach(upper, upper.file)
+        self.requeue(upper)
+        return upper
+
+    def requeue(self, node: Node) -> None:
+        """Brings the queues of what may go up to date after a change to `node`."""
+        is_live, is_free = node.seq >= 0, not node.lock_count
+        is_leaf = is_free and not node.children
+        # what goes to disk stays in the tree, so that its children may, too
+        may_leave_memory = is_leaf or (is_free and self.folder is not None)
+        is_spare = bool(node.blob) and (is_live or may_leave_memory)
+        self.host.droppable.put(node, is_spare)
+        is_spare = bool(node.file) and (is_live or bool(node.blob) or is_leaf)
+        self.disk.droppable.put(node, is_spare)
+
+    def count_parked(self, node: Node, sign: int) -> None:
+        """Adds a node that is not live to the books, or takes it out."""
+        if node.blob or node.file:
+            self.parked_tokens += sign * len(node)
+            self.stored_tokens += sign * len(node) * (not node.blob)
+
+    def read(self, nodes: list[Node]) -> Blob | None:
+        """Brings `nodes`, which one file covers, into host memory; None if the file is lost."""
+        file = nodes[0].file
+        assert file is not None
+        assert self.folder is not None
+        blob = self.folder.read(file)
+        if blob is None:
+            self._lost.append(nodes[0])
+            return None
+        for node in nodes:
+            self.count_parked(node, -1)
+            self.host.attach(node, blob)
+            self.count_parked(node, 1)
+            self.requeue(node)
+        self.counters.read_tokens += nodes[-1].stop - nodes[0].start
+        return blob
+
+    def forget_lost(self) -> None:
+        """Drops the nodes whose file was found lost, and what is below them."""
+        while self._lost:
+            self.drop_subtree(self._lost.pop())
+
+    def drop(self, leaf: Node) -> None:
+        """Takes a leaf that is neither locked nor live out of the tree."""
+        parent = leaf.parent
+        assert parent is not None
+        self.count_parked(leaf, -1)
+        self.host.detach(leaf)
+        self.disk.detach(leaf)
+        self.requeue(leaf)
+        self.tree.remove(leaf)
+        self.requeue(parent)
+        self.counters.evicted_tokens += len(leaf)
+
+    def drop_subtree(self, node: Node) -> None:
+        for step in reversed(list(node.subtree())):
+            self.drop(step)
+
+    def enforce_host_budget(self) -> None:
+        while self.host.is_over_budget:
+            node = self.host.droppable.pop()
+            if node is None:
+                break
+            if node.seq >= 0:
+                self.host.detach(node)
+                self.requeue(node)
+            elif self.write(node):
+                self.count_parked(node, -1)
+                self.host.detach(node)
+                self.count_parked(node, 1)
+                self.requeue(node)
+            else:
+                self.drop_subtree(node)
+        self.enforce_disk_budget()
+
+    def enforce_disk_budget(self) -> None:
+        while self.disk.is_over_budget:
+            if self.folder is not None and self.folder.other_bytes:
+                self.folder.remove_oldest_other()
+                self.disk.other_bytes = self.folder.other_bytes
+                continue
+            node = self.disk.droppable.pop()
+            if node is None:
+                return
+            if node.seq >= 0 or node.blob:
+                self.disk.detach(node)
+                self.requeue(node)
+            else:
+                self.drop(node)
+
+    def write(self, node: Node) -> bool:
+        """Sees to it that a parked node is on disk, too; False if that cannot be."""
+        blob, folder = node.blob, self.folder
+        if node.file is not None and not node.file.is_lost:
+            return True
+        if blob is None or folder is None or not folder.takes_writes:
+            return False
+        if not self.disk.admits(len(node)):
+            return False
+        bottom = node
+        while below := next((c for c in bottom.children.values() if c.blob is blob), None):
+            bottom = below
+        path = bottom.path()
+        root = path[0]
+        assert isinstance(root, Root)
+        tokens = np.concatenate([step.tokens for step in path])
+        file = folder.write(root.namespace, tokens, blob)
+        for step in reversed(path):
+            if step.blob is not blob:
+                break
+            self.disk.detach(step)
+            self.disk.attach(step, file)
+            self.requeue(step)
+        self.counters.written_tokens += bottom.stop - blob.start
+        return True
+
+    def _remove_file(self, file: DiskFile) -> None:
+        assert self.folder is not None
+        self.folder.remove(file)
+
+    def adopt(self, found: list[Stored]) -> None:
+        """Puts the prefixes of files, in order of their beginnings, into an empty tree."""
+        assert self.folder is not None
+        now, wall = self.tree.now(), time.time()
+        for stored in found:
+            file = stored.file
+            match = self.tree.match_below(self.tree.root(stored.namespace), stored.tokens)
+            if match.length < file.start:  # what it goes on from is gone
+                self.folder.remove(file)
+                continue
+            bottom = match.node
+            if match.length < bottom.stop:
+                bottom = self.split(bottom, match.length)
+            if match.length < len(stored.tokens):
+                bottom = self.tree.append(bottom, stored.tokens[match.length :])
+            used = now - max(wall - stored.used, 0.0)
+            is_used = False
+            for step in bottom.ancestry():
+                if step.file is None and step.start >= file.start and step.parent is not None:
+                    step.last_used = used
+                    self.disk.attach(step, file)
+                    self.count_parked(step, 1)
+                    is_used = True
+                step.last_used = max(step.last_used, used)
+                self.requeue(step)
+            if not is_used:
+                self.folder.remove(file)
+        self.disk.other_bytes = self.folder.other_bytes
+        self.enforce_disk_budget()
