@@ -224,7 +224,10 @@ class Engine:
         if not scheduler.running:
             if scheduler.waiting and not admitted:
                 # the first in the queue found no room beside nothing: it never will
-                self._end_full(scheduler.waiting.popleft())
+                first = scheduler.waiting.scan().next()
+                assert first is not None
+                scheduler.waiting.remove(first)
+                self._end_full(first)
             return
         batch, slices = scheduler.plan()
         if not slices:
@@ -259,7 +262,7 @@ class Engine:
             if request.generation is not None or request.on_logits is not None:
                 prefix = request.prefill[: request.limit + 1]
                 request.branch = prefix_digest(prefix, request.namespace)
-            self._scheduler.waiting.append(request)
+            self._scheduler.waiting.add(request)
 
     def _respell(self, request: EngineRequest) -> None:
         """Gives text of the prompt that was generated before the tokens it was generated as."""
@@ -420,7 +423,7 @@ class Engine:
             else:
                 if request.generation is not None:
                     request.limit = len(request.tokens) - 1
-                self._scheduler.waiting.appendleft(request)
+                self._scheduler.waiting.put_back(request)
 
     def _fail_all(self, reason: str, cause: BaseException | None = None) -> None:
         with self._wake:

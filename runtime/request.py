@@ -26,6 +26,7 @@ class EngineRequest:
         generation: what to generate; None evaluates the prompt only.
         on_logits: receives (n, float32[n_vocab] view), the logits behind the prompt and `n` tokens
             of the tail, for every position >= `limit`.
+        priority: a waiting request with a higher one goes first.
         tail: how many of the last tokens are no prompt, but a text that is scored behind it.
         namespace: cached prefixes are shared within one namespace only.
     """
@@ -37,6 +38,7 @@ class EngineRequest:
     on_logits: Callable[[int, Logits], None] | None = None
     namespace: str = ""
     tail: int = 0
+    priority: int = 0
 
     # the engine's own
     lease: Lease | None = None

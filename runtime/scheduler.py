@@ -7,9 +7,7 @@ request that would compute a prefix which a running one is about to finish waits
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from ..radix_cache.tree import common_prefix
 from .base import Batch
 from .kept_logits import KeptLogits
 from .request import EngineRequest
+from .waiting import WaitingQueue
 
 
 @dataclass(slots=True)
@@ -44,7 +43,7 @@ class Scheduler:
             prefill; it bounds how long a running stream waits between two tokens.
     """
 
-    LOOKAHEAD = 4  # waiting requests examined per free place
+    LOOKAHEAD = 4  # waiting requests, or groups that wait for one prefix, examined per place
     SHORT = 16  # pending tokens up to which a request counts as decoding (forced runs included)
     HEADROOM = (
         16  # cells kept free per running request at admission, so that it is not undone at once
@@ -65,28 +64,38 @@ class Scheduler:
         self._allowed = max_running
         self._n_batch = n_batch
         self._chunk_tokens = chunk_tokens
-        self.waiting: deque[EngineRequest] = deque()
+        self.waiting = WaitingQueue()
         self.running: list[EngineRequest] = []
         self.preempted = 0
 
     def admit(self) -> list[EngineRequest]:
         """Moves waiting requests into the batch while they fit; returns those admitted."""
         admitted: list[EngineRequest] = []
-        for request in islice(self.waiting, self.LOOKAHEAD * self._max_running):
+        scan, awaited = self.waiting.scan(), 0
+        for _ in range(self.LOOKAHEAD * self._max_running):
             if len(self.running) >= self._allowed:
                 break
-            if self._should_wait(request):
+            request = scan.next(past=awaited)
+            if request is None:
+                break
+            if request.lease is not None:
+                continue
+            awaited = self._awaited(request)
+            if awaited:
                 continue
             if not self._lease(request):
-                break  # no room: whoever came later must not overtake for ever
+                break  # no room: whoever comes later must not overtake for ever
             self.running.append(request)
             admitted.append(request)
         for request in admitted:
-            self.waiting.remove(request)
+            self.waiting.remove(request, admitted=True)
         return admitted
 
-    def _should_wait(self, request: EngineRequest) -> bool:
-        """Whether a running request is about to compute more of this prefix than is cached."""
+    def _awaited(self, request: EngineRequest) -> int:
+        """How many leading tokens a running request is about to compute, if more than are cached.
+
+        0 where there is nothing to wait for.
+        """
         cached = -1
         for other in self.running:
             if other.namespace != request.namespace or other.computed >= other.prefill_tokens:
@@ -98,8 +107,8 @@ class Scheduler:
                 tokens = request.tokens[: request.limit]
                 cached = self.cache.match(tokens, request.namespace)
             if shared > cached:
-                return True
-        return False
+                return shared
+        return 0
 
     def _lease(self, request: EngineRequest) -> bool:
         spare = self.HEADROOM * len(self.running)
@@ -196,7 +205,7 @@ class Scheduler:
         if request.generation is not None:
             request.limit = len(request.tokens) - 1
         self.running.remove(request)
-        self.waiting.appendleft(request)
+        self.waiting.put_back(request)
         self.preempted += 1
 
     def retire(self, request: EngineRequest, *, keep: bool) -> None:

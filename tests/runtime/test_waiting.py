@@ -1,0 +1,165 @@
+"""The order of waiting requests: depth-first over their trie, by priority, and nobody starves."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treegram.lang.base import GenRequest
+from treegram.runtime.base import Vocabulary
+from treegram.runtime.engine import Engine
+from treegram.runtime.fake import FakeDecoder
+from treegram.runtime.generation import Generation
+from treegram.runtime.request import EngineRequest
+from treegram.runtime.waiting import WaitingQueue
+
+N_VOCAB = 32
+VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
+
+
+def waiting(tokens: list[int], priority: int = 0, namespace: str = "") -> EngineRequest:
+    request = EngineRequest(
+        list(tokens), 0, lambda *_: None, priority=priority, namespace=namespace
+    )
+    request.prefill = np.array(tokens, np.int32)
+    return request
+
+
+def drain(queue: WaitingQueue) -> list[list[int]]:
+    order: list[list[int]] = []
+    while (request := queue.scan().next()) is not None:
+        queue.remove(request, admitted=True)
+        order.append(request.tokens)
+    return order
+
+
+def test_requests_that_share_a_prefix_come_together() -> None:
+    queue = WaitingQueue()
+    for tokens in ([2, 1], [1, 1], [2, 2], [1, 2], [300, 1], [2, 1, 5]):
+        queue.add(waiting(tokens))
+    assert drain(queue) == [[1, 1], [1, 2], [2, 1], [2, 1, 5], [2, 2], [300, 1]]
+
+
+def test_the_scan_goes_on_from_whom_it_admitted_last() -> None:
+    """A follow-up of the request that has just run comes before all others."""
+    queue = WaitingQueue()
+    for tokens in ([5, 1], [3, 1], [7, 1]):
+        queue.add(waiting(tokens))
+    first, second = waiting([4]), waiting([4, 9])
+    queue.add(first)
+    scan = queue.scan()
+    assert scan.next() is not None
+    assert scan.next() is first
+    queue.remove(first, admitted=True)
+    queue.add(second)
+    assert drain(queue) == [[4, 9], [5, 1], [7, 1], [3, 1]]
+
+
+def test_higher_priorities_go_first_and_those_that_ran_before_them() -> None:
+    queue = WaitingQueue()
+    for tokens, priority in (([1], 0), ([2], 5), ([3], -1), ([4], 5)):
+        queue.add(waiting(tokens, priority))
+    queue.put_back(waiting([9]))
+    assert len(queue) == 5
+    assert drain(queue) == [[9], [2], [4], [1], [3]]
+    assert len(queue) == 0
+
+
+def test_a_group_that_waits_for_one_prefix_is_passed_over_at_once() -> None:
+    queue = WaitingQueue()
+    for tokens in ([1, 2, 3], [1, 2, 4], [1, 2, 2**31 - 1], [1, 3], [2]):
+        queue.add(waiting(tokens))
+    scan = queue.scan()
+    found = scan.next()
+    assert found is not None
+    assert found.tokens == [1, 2, 3]
+    following = scan.next(past=2)
+    assert following is not None
+    assert following.tokens == [1, 3]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 3), min_size=1, max_size=4), st.integers(0, 2)),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(0, 4),
+)
+def test_a_scan_yields_everybody_and_skips_exactly_who_shares(
+    added: list[tuple[list[int], int]], past: int
+) -> None:
+    queue = WaitingQueue()
+    for tokens, priority in added:
+        queue.add(waiting(tokens, priority))
+    expected = sorted(added, key=lambda item: (-item[1], item[0]))
+    scan, order = queue.scan(), []
+    while (request := scan.next()) is not None:
+        order.append((request.tokens, request.priority))
+    assert order == expected
+    scan, order = queue.scan(), []
+    request = scan.next()
+    while request is not None:
+        order.append((request.tokens, request.priority))
+        request = scan.next(past=min(past, len(request.tokens)))
+    kept: list[tuple[list[int], int]] = []
+    for tokens, priority in expected:
+        last = kept[-1] if kept else None
+        n = min(past, len(last[0])) if last else 0
+        if not (last and n and priority == last[1] and tokens[:n] == last[0][:n]):
+            kept.append((tokens, priority))
+    assert order == kept
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 40), st.randoms(use_true_random=False))
+def test_nobody_starves(ahead: int, rng: random.Random) -> None:
+    """However many come later and sort first, a request is overtaken a bounded number of times."""
+    queue = WaitingQueue()
+    for _ in range(ahead):
+        queue.add(waiting([rng.randrange(100)]))
+    victim = waiting([1000])
+    queue.add(victim)
+    bound = 2 * ahead + queue.PATIENCE + 1
+    for n in range(4 * bound):
+        queue.add(waiting([rng.randrange(100)]))
+        request = queue.scan().next()
+        assert request is not None
+        queue.remove(request, admitted=True)
+        if request is victim:
+            assert n <= bound + ahead
+            return
+    raise AssertionError("it waits for ever")
+
+
+def run_groups(order: list[list[int]]) -> int:
+    """Tokens that an engine evaluates for prompts sent in this order, with room for one group."""
+    decoder = FakeDecoder(n_cells=64, n_seqs=8, n_batch=64)
+    engine = Engine(decoder, max_running=2, idle_cells=64, host_bytes=0, logits_bytes=0)
+    ended: list[object] = []
+    for prompt in order:
+        generation = Generation(GenRequest((), max_tokens=1), VOCABULARY)
+        engine.submit(
+            EngineRequest(
+                list(prompt), len(prompt) - 1, lambda _, error: ended.append(error), generation
+            )
+        )
+    for _ in range(2000):
+        engine.step()
+        if len(ended) == len(order):
+            break
+    assert ended == [None] * len(order)
+    return decoder.evaluated_tokens
+
+
+def test_with_room_for_one_request_each_shared_prefix_is_evaluated_once() -> None:
+    rng = random.Random(5)
+    groups = [[rng.randrange(1, N_VOCAB) for _ in range(24)] for _ in range(8)]
+    prompts = [[*group, i, 1] for i in range(1, 7) for group in groups]
+    rng.shuffle(prompts)
+    trie = {tuple(p[:k]) for p in prompts for k in range(1, len(p) + 1)}
+    assert run_groups(prompts) == len(trie)
