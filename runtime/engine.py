@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from ..radix_cache.respell import Pieces
 from .base import Batch, Decoder, Logits, NoSlot
 from .kept_logits import KeptLogits, prefix_digest
 from .minimum import TrieCount
+from .pace import Pace
 from .request import EngineRequest
 from .scheduler import Scheduler, Slice
 from .stats import EngineStats
@@ -44,6 +46,8 @@ class Engine:
         decoder: the model context; the engine is its only user from now on.
         max_running: most requests decoded at once; CPU kernels get slower from 64 rows on.
         chunk_tokens: most prefill tokens per batch while other requests are decoding.
+        max_itl_s: the longest that a running request should wait between two tokens, in seconds;
+            chunks shrink for it as far as 16 tokens. None keeps them at `chunk_tokens`.
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
         disk: a folder in which prefixes outlive the process, and the most bytes they may take
@@ -54,6 +58,7 @@ class Engine:
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
         on_idle: called by the engine's thread while nothing is asked; says whether there is more
             to do. It holds up whoever asks next, so it does a little at a time.
+        clock: seconds, for step times.
         on_stop: called last by the engine's thread, which alone may free the decoder: a step may
             be running in it while others close the engine.
     """
@@ -64,12 +69,14 @@ class Engine:
         *,
         max_running: int = 32,
         chunk_tokens: int = 128,
+        max_itl_s: float | None = None,
         idle_cells: int = 2048,
         host_bytes: int = 2 << 30,
         disk: tuple[DiskFolder, int] | None = None,
         logits_bytes: int = 64 << 20,
         pieces: Sequence[bytes] | None = None,
         measure_minimum: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
         on_idle: Callable[[], bool] = lambda: False,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
@@ -85,13 +92,15 @@ class Engine:
             disk_bytes=disk_bytes,
             idle_cells=idle_cells,
         )
+        self._clock = clock
+        self._pace = Pace(inf if max_itl_s is None else max_itl_s, most=chunk_tokens)
         self._logits = KeptLogits(logits_bytes)
         self._scheduler = Scheduler(
             self.cache,
             self._logits,
             max_running=max_running,
             n_batch=decoder.n_batch,
-            chunk_tokens=chunk_tokens,
+            pace=self._pace,
         )
         self._pieces = None if pieces is None else Pieces(pieces)
         self._minimum = TrieCount() if measure_minimum else None
@@ -213,7 +222,7 @@ class Engine:
 
     def step(self) -> None:
         """Takes in new requests and runs one batch."""
-        began = time.perf_counter()
+        began = self._clock()
         scheduler = self._scheduler
         self._take_inbox()
         self._drop_cancelled()
@@ -237,7 +246,7 @@ class Engine:
             for piece in slices:
                 self._deliver(piece)
             self.cache.trim_idle()
-        self._step_seconds += time.perf_counter() - began
+        self._step_seconds += self._clock() - began
 
     def _take_inbox(self) -> None:
         while self._inbox:
@@ -316,7 +325,7 @@ class Engine:
 
     def _decode(self, batch: Batch, slices: list[Slice]) -> bool:
         """One forward pass; False if it did not happen."""
-        began = time.perf_counter()
+        began = self._clock()
         try:
             self._decoder.decode(batch)
         except NoSlot:
@@ -328,10 +337,13 @@ class Engine:
             self._recover(slices, str(error))
             return False
         finally:
-            self._decode_seconds += time.perf_counter() - began
+            seconds = self._clock() - began
+            self._decode_seconds += seconds
         self._no_slots = 0
         self._steps += 1
         self._evaluated += len(batch.tokens)
+        lengths = (piece.stop - piece.start for piece in slices)
+        self._pace.observe(sum(n for n in lengths if n > Scheduler.SHORT), seconds)
         for piece in slices:
             lease = piece.request.lease
             assert lease is not None

@@ -63,6 +63,8 @@ class ModelOptions:
         n_gpu_layers: layers on an accelerator, -1 for all; a CPU build ignores it.
         max_running: most requests decoded in one batch.
         chunk_tokens: most prefill tokens per batch while other requests decode.
+        max_itl_ms: the longest that a running request should wait between two tokens, in
+            milliseconds; prefill chunks shrink for it. None keeps them at `chunk_tokens`.
         idle_cells: cells that unused prefixes may keep in the context.
         host_bytes: host memory for parked prefixes.
         disk_bytes: most bytes of prefixes on disk, where they outlive the process; 0 for none. What
@@ -81,6 +83,7 @@ class ModelOptions:
     n_gpu_layers: int = -1
     max_running: int = 32
     chunk_tokens: int = 128
+    max_itl_ms: float | None = None
     idle_cells: int = 2048
     host_bytes: int = 2 << 30
     disk_bytes: int = 0
@@ -142,6 +145,7 @@ class Model:
             self._context,
             max_running=options.max_running,
             chunk_tokens=options.chunk_tokens,
+            max_itl_s=None if options.max_itl_ms is None else options.max_itl_ms / 1e3,
             idle_cells=options.idle_cells,
             host_bytes=options.host_bytes,
             disk=self._disk(options),

@@ -16,6 +16,7 @@ from ..radix_cache.cache import RadixCache
 from ..radix_cache.tree import common_prefix
 from .base import Batch
 from .kept_logits import KeptLogits
+from .pace import Pace
 from .request import EngineRequest
 from .waiting import WaitingQueue
 
@@ -39,8 +40,7 @@ class Scheduler:
             prompt evaluated.
         max_running: most requests in the batch at once.
         n_batch: most tokens in one batch.
-        chunk_tokens: most prefill tokens in one batch while at least as many requests decode as
-            prefill; it bounds how long a running stream waits between two tokens.
+        pace: how many prefill tokens a batch holds while others decode.
     """
 
     LOOKAHEAD = 4  # waiting requests, or groups that wait for one prefix, examined per place
@@ -56,14 +56,14 @@ class Scheduler:
         *,
         max_running: int,
         n_batch: int,
-        chunk_tokens: int,
+        pace: Pace,
     ) -> None:
         self.cache = cache
         self._logits = logits
         self._max_running = max_running
         self._allowed = max_running
         self._n_batch = n_batch
-        self._chunk_tokens = chunk_tokens
+        self._pace = pace
         self.waiting = WaitingQueue()
         self.running: list[EngineRequest] = []
         self.preempted = 0
@@ -149,10 +149,10 @@ class Scheduler:
         short = [r for r in self.running if r.pending <= self.SHORT]
         long = [r for r in self.running if r.pending > self.SHORT]
         budget = self._n_batch
-        if short and len(long) <= len(short):
+        if short and (self._pace.is_bound or len(long) <= len(short)):
             # where more requests wait to start than run, larger batches serve more of them sooner
             decoding = sum(r.pending for r in short)
-            budget = min(budget, decoding + self._chunk_tokens)
+            budget = min(budget, decoding + self._pace.chunk())
         slices: list[Slice] = []
         used = 0
         for request in (*short, *long):
