@@ -40,7 +40,7 @@ def tree_of(paths: list[list[int]]) -> RadixTree:
 
 
 def respell(tree: RadixTree, tokens: list[int]) -> list[int]:
-    return respelled(tree.root(), as_token_array(tokens), SPELLING).tolist()
+    return list(map(int, respelled(tree.root(), as_token_array(tokens), SPELLING)))
 
 
 def test_generated_text_is_found_again_from_its_text() -> None:
