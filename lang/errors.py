@@ -51,6 +51,10 @@ class ConstraintError(TreegramError, ValueError):
     """A constraint that cannot be compiled. Nothing is ever loosened silently."""
 
 
+_SHOWN = 800
+"""Characters of a pattern or a path in a message; the error's field has them all."""
+
+
 class RegexError(ConstraintError):
     """A regex that is invalid or uses syntax with no exact grammar.
 
@@ -60,8 +64,10 @@ class RegexError(ConstraintError):
     def __init__(self, message: str, pattern: str, column: int) -> None:
         self.pattern = pattern
         self.column = column
-        caret = "".join("\t" if c == "\t" else " " for c in pattern[:column]) + "^"
-        super().__init__(f"regex: {message} at column {column}\n  {pattern}\n  {caret}")
+        first = max(0, column - _SHOWN // 2) if len(pattern) > _SHOWN else 0
+        shown = pattern[first : first + _SHOWN]
+        caret = "".join("\t" if c == "\t" else " " for c in shown[: column - first]) + "^"
+        super().__init__(f"regex: {message} at column {column}\n  {shown}\n  {caret}")
 
 
 class SchemaError(ConstraintError):
@@ -73,7 +79,9 @@ class SchemaError(ConstraintError):
     def __init__(self, message: str, path: str, keyword: str | None = None) -> None:
         self.path = path
         self.keyword = keyword
-        super().__init__(f"schema at {path}: {message}")
+        half = _SHOWN // 2
+        shown = path if len(path) <= _SHOWN else f"{path[:half]}...{path[-half:]}"
+        super().__init__(f"schema at {shown}: {message}")
 
 
 class GrammarError(ConstraintError):

@@ -19,13 +19,14 @@ from .choices import checked_choices
 from .compiler.compile import compile_source
 from .compiler.front_ends import Source
 from .compiler.shared_cache import SharedCache
-from .errors import GrammarError, RegexError, SchemaError
+from .errors import GrammarError, ParameterError, RegexError, SchemaError
 from .gbnf.printer import rules_to_gbnf
 from .ir.check import check
 from .ir.nodes import Rules
 from .ir.walk import digest
 from .json_schema.compile import Note
 from .json_schema.layout import Layout
+from .json_schema.source import check_size
 
 _CACHED_GRAMMARS = 256
 
@@ -44,6 +45,12 @@ class Grammar:
     notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.rules, Rules):
+            raise ParameterError(
+                "rules",
+                f"expected Rules, got {self.rules!r:.80}; for a text use Grammar.from_gbnf, "
+                "from_lark, from_regex, from_choices or from_schema",
+            )
         check(self.rules)
 
     @classmethod
@@ -79,10 +86,15 @@ class Grammar:
 
         Raises SchemaError, with the JSON path and the keyword, for what cannot be compiled exactly.
         """
+        if layout is not None and not isinstance(layout, Layout):
+            raise ParameterError("layout", f"expected a JsonLayout, got {layout!r:.80}")
+        if not isinstance(lenient, bool):
+            raise ParameterError("lenient", f"expected True or False, got {lenient!r:.80}")
         if not isinstance(schema, (bool, Mapping)):
             from .types.output import output_type  # loads pydantic
 
             schema = output_type(schema).schema
+        check_size(schema)
         try:
             text = json.dumps(schema)
         except RecursionError as error:
@@ -129,12 +141,12 @@ class Grammar:
         return rules_to_gbnf(self.rules)
 
     def accepts(self, text: str) -> bool:
-        """Whether `text` is in the set."""
-        return self.automaton.accepts(text.encode(errors="surrogatepass"))
+        """Whether `text` is in the set. Raises ParameterError for what is no str."""
+        return self.automaton.accepts(_encoded(text))
 
     def accepts_prefix(self, text: str) -> bool:
-        """Whether some text of the set begins with `text`."""
-        return self.automaton.accepts_prefix(text.encode(errors="surrogatepass"))
+        """Whether some text of the set begins with `text`. Raises ParameterError for no str."""
+        return self.automaton.accepts_prefix(_encoded(text))
 
     @cached_property
     def automaton(self) -> Automaton:
@@ -155,6 +167,12 @@ class Grammar:
     def __reduce__(self) -> tuple[type[Grammar], tuple[Rules, tuple[Note, ...]]]:
         # the automaton stays behind: it is rebuilt on demand
         return (Grammar, (self.rules, self.notes))
+
+
+def _encoded(text: str) -> bytes:
+    if not isinstance(text, str):
+        raise ParameterError("text", f"expected a str, got {type(text).__name__} {text!r:.80}")
+    return text.encode(errors="surrogatepass")
 
 
 def _compiled(source: Source) -> Grammar:

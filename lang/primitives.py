@@ -181,8 +181,10 @@ def reasoning(
             generation stops at the marker itself.
         options: any argument of `gen` but `stop`.
 
-    Raises ParameterError for an empty `end`, and what `gen` raises.
+    Raises ParameterError for an empty `end` or a `stop`, and what `gen` raises.
     """
+    if "stop" in options:
+        raise ParameterError("stop", "the reasoning stops at its end marker; say that as end=")
     if not isinstance(end, str) or not end.strip():
         raise ParameterError("end", f"expected a marker that is not blank, got {end!r:.80}")
     return Concat((*leaves(begin), gen(name, stop=end.strip(), **options), end))

@@ -4,27 +4,39 @@
 
 The model may write what it likes, but once it has written `<tool>`, what follows is a tool call and
 then `</tool>`, exactly. So a begin marker never stands in the text except to open its region.
+
+A model may have a control token whose text is the marker, as many have for `<tool_call>`. It then
+writes the marker as that token, and never as text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ParameterError
-from .ir.nodes import SURROGATES, Alt, CharClass, Literal, Node, Ref, Repeat, Rules, Seq, Terminal
+from .free_text import MAX_CHARACTERS, before, without
+from .ir.nodes import (
+    SURROGATES,
+    Alt,
+    ControlToken,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Seq,
+)
 from .ir.walk import fold, with_children
-from .regex.sets import ANY
-from .regular.table import Table, combine
 
 if TYPE_CHECKING:
     from .automaton.substring import SubstringOf
     from .constraint import Constraint
     from .grammar import Grammar
 
-_ANY_TEXT = Repeat(CharClass(ANY), 0, None)
+
+MAX_OVERLAPS = 16
+"""Different free texts that may have to stand before begin markers, because these overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +91,38 @@ class TaggedText:
         self._contents = tuple(contents)
 
     def rules(self) -> Rules:
-        """The grammar of the whole text."""
+        """The grammar of the whole text.
+
+        Raises ParameterError for markers that overlap in too many ways.
+        """
         begins = tuple(tag.begin for tag in self._tags.tags)
         rules: dict[str, Node] = {}
-        regions: list[Node] = []
+        regions: dict[Node, list[Node]] = {}  # by the free text that may stand before their marker
         for number, (tag, content) in enumerate(
             zip(self._tags.tags, self._contents, strict=True), start=1
         ):
             if content is None:
-                body = until(tag.end, (tag.end,))
+                body = before(tag.end, (tag.end,))
             else:
                 inner = renamed(content.grammar.rules, f"region{number}-")
                 rules |= inner.rules
-                body = Seq((Ref(inner.root), Literal(tag.end)))
-            regions.append(Seq((until(tag.begin, begins), body)))
+                body = Ref(inner.root)
+            region = Seq((_marker(tag.begin), body, _marker(tag.end)))
+            regions.setdefault(before(tag.begin, begins), []).append(region)
+            if len(regions) > MAX_OVERLAPS:
+                raise ParameterError(
+                    "tags",
+                    "the ends of begin markers are the beginnings of others in too many ways; let "
+                    "all of them begin with the same character, such as <, and none have it inside",
+                )
         least = int(self._tags.at_least_one)
-        most = 1 if self._tags.stop_after_first else None
-        rules["region"] = Alt(tuple(regions))
+        opened = [Seq((free, Alt(tuple(options)))) for free, options in regions.items()]
+        rules["region"] = Alt(tuple(opened))
         text: Node
         if self._tags.stop_after_first:
             text = Ref("region") if least else Alt((Ref("region"), without(begins)))
         else:
-            text = Seq((Repeat(Ref("region"), least, most), without(begins)))
+            text = Seq((Repeat(Ref("region"), least, None), without(begins)))
         rules["root"] = text
         return Rules("root", rules)
 
@@ -184,6 +206,7 @@ def checked_tags(given: Sequence[Tag] | Tags) -> Tags:
     tags = given.tags if isinstance(given, Tags) else given
     if isinstance(tags, str) or not isinstance(tags, Sequence) or not tags:
         raise ParameterError("tags", f"expected a list of one or more Tag, got {tags!r:.80}")
+    _check_flags(given)
     begins: list[str] = []
     for number, tag in enumerate(tags):
         if not isinstance(tag, Tag):
@@ -203,26 +226,24 @@ def checked_tags(given: Sequence[Tag] | Tags) -> Tags:
                     "in the other, so it could not be told which region opens",
                 )
         begins.append(tag.begin)
+        if len(tag.end) > MAX_CHARACTERS or sum(map(len, begins)) > MAX_CHARACTERS:
+            raise ParameterError(
+                "tags",
+                f"[{number}]: the markers have more than {MAX_CHARACTERS:,} characters",
+            )
     return given if isinstance(given, Tags) else Tags(given)
 
 
-@lru_cache(64)
-def without(markers: tuple[str, ...]) -> Node:
-    """Any text that holds none of `markers`."""
-    return Terminal(combine([], [_holding(markers, _ANY_TEXT)]).dfa)
+def _check_flags(given: Sequence[Tag] | Tags) -> None:
+    if not isinstance(given, Tags):
+        return
+    for name in ("at_least_one", "stop_after_first"):
+        if not isinstance(getattr(given, name), bool):
+            raise ParameterError(name, f"expected True or False, got {getattr(given, name)!r:.80}")
 
 
-@lru_cache(256)
-def until(marker: str, markers: tuple[str, ...]) -> Node:
-    """Any text that ends in `marker` and holds none of `markers` before that."""
-    ending = Table.of_node(Seq((_ANY_TEXT, Literal(marker))))
-    earlier = _holding(markers, Repeat(CharClass(ANY), 1, None))
-    return Terminal(combine([ending], [earlier]).dfa)
-
-
-def _holding(markers: tuple[str, ...], rest: Node) -> Table:
-    """The texts in which one of `markers` is followed by `rest`."""
-    return Table.of_node(Seq((_ANY_TEXT, Alt(tuple(map(Literal, markers))), rest)))
+def _marker(text: str) -> Node:
+    return ControlToken(text, optional=True)
 
 
 def renamed(rules: Rules, prefix: str) -> Rules:

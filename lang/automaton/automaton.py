@@ -16,20 +16,21 @@ generation still holds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from ..errors import GrammarError
 from ..ir.graph import ALL_BYTES
 from ..ir.nodes import Rules
-from .configuration import Configuration, ForcedRun, Parts, Place, Successors
+from .configuration import Configuration, ForcedRun, Parts, Place, Steady, Successors
 from .counted_terminal import CountedState
 from .dominance import without_dominated
-from .frames import Frame, FrameTable, Held
-from .network import GO, RETURN, TERMINAL, Network, lower
+from .frames import Frame, FrameTable, Held, is_next
+from .measured_terminal import MeasuredState
+from .network import ENTER, GO, RETURN, TERMINAL, Network, lower
 from .stack_moves import StackMoves
 from .terminal_state import TerminalState
-from .value_watch import ValueWatch
+from .value_watch import Doubt, ValueWatch
 
 MAX_CONFIGURATIONS = 20_000
 """Interned configurations before the memo is dropped and begun again."""
@@ -51,7 +52,7 @@ class Automaton:
     """Runs one grammar. Every configuration it hands out can be completed to an accepted text.
 
     `alphabet`: bytes that can be written at all; texts with others are not in the language.
-    `controls`: the control tokens of a model; without them they stand for their texts.
+    `controls`: a model's control tokens, id -> text; without them they stand for their texts.
     `values`: whether values that must be distinct are kept, "ignored", or only "entered": a value
     can begin where a fresh one is left, and its text is not looked at.
     `horizon`: the automaton is only asked about the next `horizon` bytes; counts beyond it are
@@ -66,7 +67,7 @@ class Automaton:
         rules: Rules | Network,
         *,
         alphabet: frozenset[int] = ALL_BYTES,
-        controls: Collection[str] | None = None,
+        controls: Mapping[int, str] | None = None,
         values: Literal["kept", "ignored", "entered"] = "kept",
         horizon: int | None = None,
     ) -> None:
@@ -83,6 +84,8 @@ class Automaton:
             may_enter=self._watch.has_fresh if values == "entered" else None,
         )
         self._configurations: dict[tuple[frozenset[Place], bool], Configuration] = {}
+        self._after: dict[Frame, Configuration | None] = {}
+        self._writing: dict[tuple[Configuration, bytes], Configuration] = {}
         start = self._close([(self._network.start, None)])
         assert start is not None, "lower() leaves no grammar without a text"
         self.start = start
@@ -102,11 +105,11 @@ class Automaton:
 
         Counts inside terminals that are further than that from their bounds are made equal.
         """
-        if not any(isinstance(state, CountedState) for state, _ in configuration.places):
+        if not any(isinstance(s, CountedState | MeasuredState) for s, _ in configuration.places):
             return configuration
         places = frozenset(
-            (state.settled(horizon) if isinstance(state, CountedState) else state, stack)
-            for state, stack in configuration.places
+            (s.settled(horizon) if isinstance(s, CountedState | MeasuredState) else s, stack)
+            for s, stack in configuration.places
         )
         return self._intern(places, configuration.accepting)
 
@@ -152,6 +155,13 @@ class Automaton:
         try:
             return configuration.memo[byte]
         except KeyError:
+            steady = configuration.core.steady
+            if byte in steady:
+                written = configuration.written + bytes((byte,))
+                core, doubts = steady[byte]
+                if not doubts or self._watch.dispels(doubts, written):
+                    target = configuration.memo[byte] = self._with_text(core, written)
+                    return target
             edges = self._network.edges
             places: list[Place] = []
             for state, stack in configuration.places:
@@ -166,8 +176,11 @@ class Automaton:
                         if first <= byte <= last
                     ]
             if configuration.watched:
-                places = self._with_text(places, bytes((byte,)))
-                target = self._close(places)
+                written = configuration.written + bytes((byte,))
+                begun = self._begun(places, len(configuration.written))
+                target, asked = self._close_watched(begun or places, written)
+                if asked is not None and begun is None:
+                    steady[byte] = Steady(None if target is None else target.core, asked)
             elif len(places) == 1 and self._is_inside_literal(places[0][0]):
                 target = self._intern(frozenset(places), False)
             else:
@@ -188,6 +201,10 @@ class Automaton:
         current: Configuration | None = configuration
         at = 0
         while current is not None and at < len(data):
+            if current.writing:
+                at, current = self._run_steady(current, data, at)
+                if current is None or at == len(data):
+                    break
             if current.lone is not None:
                 state, stack = current.lone
                 if isinstance(state, TerminalState):
@@ -201,6 +218,31 @@ class Automaton:
         if len(texts) < MAX_MEMO:
             texts[data] = current
         return current
+
+    def _begun(self, places: list[Place], at: int) -> list[Place] | None:
+        """The places once the values that their last byte began have begun `at`; None: no value."""
+        if not any(is_next(frame) for _, frame in places):
+            return None
+        return [
+            (state, frame if frame is None else self._frames.begun(frame, at))
+            for state, frame in places
+        ]
+
+    def _run_steady(
+        self, here: Configuration, data: bytes, begin: int
+    ) -> tuple[int, Configuration | None]:
+        """Through the bytes that lead to the same places whatever was written before."""
+        at = begin
+        core: Configuration | None = here.core
+        if data[at] not in here.core.steady:
+            return at, here
+        while at < len(data) and core is not None and core.writing and data[at] in core.steady:
+            following, doubts = core.steady[data[at]]
+            if doubts and not self._watch.dispels(doubts, here.written + data[begin : at + 1]):
+                break
+            core = following
+            at += 1
+        return at, self._with_text(core, here.written + data[begin:at])
 
     def _run_terminal(
         self, state: TerminalState, stack: Frame | None, data: bytes, at: int, here: Configuration
@@ -216,7 +258,9 @@ class Automaton:
             if following.accepting:
                 break
         assert following is not None
-        return at, here if following is state else self._close([(following, stack)])
+        if following is state and not here.accepting:  # else something else has ended before
+            return at, here
+        return at, self._close([(following, stack)])
 
     def _run_literal(
         self, state: int, stack: Frame | None, data: bytes, at: int
@@ -263,6 +307,15 @@ class Automaton:
 
     def next_bytes(self, configuration: Configuration) -> bytes:
         """The legal next bytes, in ascending order."""
+        if configuration.legal is None:
+            legal = self._possible_bytes(configuration)
+            if configuration.watched:
+                legal = bytes(b for b in legal if self.step(configuration, b) is not None)
+            configuration.legal = legal
+        return configuration.legal
+
+    def _possible_bytes(self, configuration: Configuration) -> bytes:
+        """The bytes that some place allows, in ascending order: the legal ones, but for values."""
         legal: set[int] = set()
         for state, stack in configuration.places:
             if isinstance(state, TerminalState):
@@ -271,8 +324,6 @@ class Automaton:
                 for first, last, target in self._network.edges[state]:
                     if self._moves.is_open(target, stack):
                         legal.update(range(first, last + 1))
-        if configuration.watched:
-            return bytes(b for b in sorted(legal) if self.step(configuration, b) is not None)
         return bytes(sorted(legal))
 
     def forced_byte(self, configuration: Configuration) -> int | None:
@@ -280,8 +331,7 @@ class Automaton:
         if configuration.accepting:
             return None
         if configuration.watched:
-            legal = self.next_bytes(configuration)
-            return legal[0] if len(legal) == 1 else None
+            return self._only_byte(configuration)
         only: int | None = None
         for state, stack in configuration.places:
             if isinstance(state, TerminalState):
@@ -296,6 +346,16 @@ class Automaton:
                 if first != last or (only is not None and first != only):
                     return None
                 only = first
+        return only
+
+    def _only_byte(self, configuration: Configuration) -> int | None:
+        """The only legal byte; None if there are more."""
+        only: int | None = None
+        for byte in self._possible_bytes(configuration):
+            if self.step(configuration, byte) is not None:
+                if only is not None:
+                    return None
+                only = byte
         return only
 
     def forced_run(self, configuration: Configuration, limit: int = FORCED_LIMIT) -> ForcedRun:
@@ -343,7 +403,11 @@ class Automaton:
 
         Nothing follows where the value that ended there must differ from one that it repeats.
         """
-        return self._close([(frame.after, frame.parent)])
+        try:
+            return self._after[frame]
+        except KeyError:
+            following = self._after[frame] = self._close([(frame.after, frame.parent)])
+            return following
 
     def parts(self, configuration: Configuration) -> Parts:
         """The configuration's places inside terminals, and all others as one of their own."""
@@ -376,6 +440,10 @@ class Automaton:
         """The texts so far of all values that must differ from others."""
         return self._watch.values_in_writing(configuration)
 
+    def can_always_differ(self, configuration: Configuration) -> bool:
+        """Whether it is sure that all values can be fresh, whatever those in writing are."""
+        return self._watch.is_free_everywhere(configuration)
+
     def string_in_writing(self, configuration: Configuration) -> tuple[bytes, list[str]] | None:
         """The text so far of the string that must differ from others, and those others.
 
@@ -386,6 +454,16 @@ class Automaton:
 
     def _close(self, places: Sequence[Place]) -> Configuration | None:
         """The configuration of everything reachable from `places` without consuming a byte."""
+        return self._close_watched(places, b"")[0]
+
+    def _close_watched(
+        self, places: Sequence[Place], written: bytes
+    ) -> tuple[Configuration | None, frozenset[Doubt] | None]:
+        """The same where values are being written, `written` since the first of them began.
+
+        And what must be true of the texts for the same places to be reached whatever was written;
+        None if nothing would do.
+        """
         network, push = self._network, self._frames.push
         edges, moves, unwritten, guards = (
             network.edges,
@@ -397,6 +475,8 @@ class Automaton:
         seen = set(pending)
         consuming: list[Place] = []
         accepting = False
+        is_steady = True
+        doubts: set[Doubt] = set()
         while pending:
             place = pending.pop()
             state, stack = place
@@ -419,8 +499,12 @@ class Automaton:
                         found.append((first, stack))
                     elif op <= TERMINAL:
                         found.append((first, push(stack, second)))
+                    elif op == ENTER:
+                        assert isinstance(first, int)
+                        self._moves.enter(first, stack, found)
                     else:
                         assert isinstance(first, int)
+                        assert stack is not None, "members stand inside their object"
                         self._moves.move(op, first, second, stack, found)
                 if state == RETURN:
                     if stack is None:
@@ -428,7 +512,7 @@ class Automaton:
                     elif stack.after >= 0:
                         found.append((stack.after, stack.parent))
                     else:
-                        self._moves.leave(stack, found)
+                        is_steady &= not self._moves.leave(stack, written, found)
             for place in found:
                 if place not in seen:
                     seen.add(place)
@@ -442,22 +526,33 @@ class Automaton:
         if self._keeps_values and any(
             frame is not None and frame.watched for _, frame in consuming
         ):
-            consuming = [place for place in consuming if self._watch.can_differ(place)]
+            kept: list[Place] = []
+            for place in consuming:
+                if self._watch.is_free(place, written):
+                    kept.append(place)
+                elif self._watch.can_differ(place, written):
+                    kept.append(place)
+                    doubts |= self._watch.doubts(place)
+                else:
+                    is_steady = False
+            consuming = kept
+        known = frozenset(doubts) if is_steady else None
         if not consuming and not accepting:
-            return None
-        return self._intern(frozenset(consuming), accepting)
+            return None, known
+        return self._with_text(self._intern(frozenset(consuming), accepting), written), known
 
-    def _with_text(self, places: Sequence[Place], data: bytes) -> list[Place]:
-        """The places with `data` added to the values that are being written."""
-        return [
-            (
-                state,
-                self._frames.extended(frame, data)
-                if frame is not None and frame.watched
-                else frame,
-            )
-            for state, frame in places
-        ]
+    def _with_text(self, core: Configuration | None, written: bytes) -> Configuration | None:
+        """The configuration of a core after `written`."""
+        if core is None or not core.writing or not written:
+            return core
+        key = (core, written)
+        configuration = self._writing.get(key)
+        if configuration is None:
+            if len(self._writing) >= MAX_CONFIGURATIONS:
+                self._writing.clear()
+            configuration = Configuration(core.places, core.accepting, written, core)
+            configuration = self._writing.setdefault(key, configuration)
+        return configuration
 
     def _intern(self, places: frozenset[Place], accepting: bool) -> Configuration:
         if len(places) > 2:
@@ -467,6 +562,8 @@ class Automaton:
         if configuration is None:
             if len(self._configurations) >= MAX_CONFIGURATIONS:
                 self._configurations.clear()
+                self._after.clear()
+                self._writing.clear()
                 self._frames.clear()
                 self.start.memo.clear()
                 self.start.texts.clear()

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-Held: TypeAlias = "int | bytes | frozenset[object] | None"
+
+class Begun(NamedTuple):
+    """Where a value that is being written begins, in the text that its configuration keeps.
+
+    None: with the next byte.
+    """
+
+    at: int | None
+
+    def text(self, written: bytes) -> bytes:
+        """The text of the value so far."""
+        return b"" if self.at is None else written[self.at :]
+
+
+NEXT = Begun(None)
+
+
+Held: TypeAlias = "int | Begun | frozenset[object] | None"
 
 
 class Frame:
@@ -14,20 +31,35 @@ class Frame:
     `after` is the return state of a call, or -1 - the index of a scope. What `low` and `high` are
     depends on the scope: for a `Loop` the iterations that it still must and may run, the current
     one included (None: no bound); for a `Bag` the members used and their number; for a `Distinct`
-    the values seen; for a `Value` its text so far. The last two are None where they are not kept.
+    the values seen; for a `Value` where it begins. The last two are None where they are not kept.
     `watched`: some `Distinct` in this stack has seen values, or the text of a `Value` is kept.
+    `writing`: the latter.
     """
 
-    __slots__ = ("after", "high", "low", "parent", "watched")
+    __slots__ = ("after", "high", "low", "parent", "watched", "writing")
 
-    def __init__(
-        self, parent: Frame | None, after: int, low: Held, high: int | None, watched: bool
-    ) -> None:
+    watched: bool
+    writing: bool
+
+    def __init__(self, parent: Frame | None, after: int, low: Held, high: int | None) -> None:
         self.parent = parent
         self.after = after
         self.low = low
         self.high = high
-        self.watched = watched
+        self.writing = isinstance(low, Begun) or (parent is not None and parent.writing)
+        has_seen = isinstance(low, frozenset) and bool(low)
+        self.watched = self.writing or has_seen or (parent is not None and parent.watched)
+
+
+def is_next(frame: Frame | None) -> bool:
+    """Whether the next byte begins a value that must differ."""
+    while frame is not None and frame.writing:
+        if frame.low == NEXT:
+            return True
+        if isinstance(frame.low, Begun):
+            return False
+        frame = frame.parent
+    return False
 
 
 class FrameTable:
@@ -46,10 +78,7 @@ class FrameTable:
         key = (parent, after, low, high)
         frame = self._frames.get(key)
         if frame is None:
-            watched = parent is not None and parent.watched
-            if isinstance(low, bytes) or (isinstance(low, frozenset) and low):
-                watched = True
-            frame = self._frames.setdefault(key, Frame(parent, after, low, high, watched))
+            frame = self._frames.setdefault(key, Frame(parent, after, low, high))
         return frame
 
     def replace(self, top: Frame | None, old: Frame, new: Frame) -> Frame | None:
@@ -65,17 +94,16 @@ class FrameTable:
             result = self.push(result, frame.after, frame.low, frame.high)
         return result
 
-    def extended(self, top: Frame, data: bytes) -> Frame:
-        """The stack with `data` added to every value that is being written."""
+    def begun(self, top: Frame, at: int) -> Frame:
+        """The stack where the values that were to begin with the next byte have begun `at`."""
         above: list[Frame] = []
         frame: Frame | None = top
-        while frame is not None and frame.watched:
+        while is_next(frame):
+            assert frame is not None, "the bottom is not above a value"
             above.append(frame)
             frame = frame.parent
         for old in reversed(above):
-            low = old.low
-            if isinstance(low, bytes):
-                low += data
+            low = Begun(at) if old.low == NEXT else old.low
             frame = self.push(frame, old.after, low, old.high)
-        assert frame is not None, "only a watched stack is extended"
+        assert frame is not None, "the stack is not empty"
         return frame

@@ -18,14 +18,16 @@ in Python: IR of any depth is lowered with an explicit stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
 from typing import NamedTuple, TypeAlias
 
 from ..errors import GrammarError
+from ..ir.controls import bound
 from ..ir.dfa import Dfa
 from ..ir.graph import ALL_BYTES, IrGraph, encode
+from ..ir.measured import Measured
 from ..ir.nodes import (
     Alt,
     CharClass,
@@ -86,6 +88,7 @@ class Network:
         guards: states inside the declared keys of an object -> the members, as bits, whose keys
             lead through there. A state is a dead end if the object can take none of them.
         runs: states inside a literal.
+        numbers: states of the automaton of a `Measured` -> their numbers there.
         unwritten: states whose moves are not written yet; `write` does it.
         largest_count: the largest bound of a repetition outside terminals.
         has_distinct: whether values must differ somewhere.
@@ -97,6 +100,7 @@ class Network:
         self.scopes: list[Scope] = []
         self.guards: dict[int, int] = {}
         self.runs: dict[int, Run] = {}
+        self.numbers: dict[int, int] = {}
         self.unwritten: dict[int, Callable[[], None]] = {}
         self.start = RETURN
         self.largest_count = 0
@@ -129,11 +133,12 @@ def control_bytes(text: str) -> bytes:
 def lower(
     rules: Rules,
     alphabet: frozenset[int] = ALL_BYTES,
-    controls: Collection[str] | None = None,
+    controls: Mapping[int, str] | None = None,
 ) -> Network:
     """The network of `rules`, without the texts that hold a byte outside `alphabet`.
 
-    `controls`: the control tokens of a model, which then stand for themselves (`control_bytes`);
+    `controls`: a model's control tokens, id -> text, which then stand for themselves
+    (`control_bytes`);
     None: they stand for their texts.
 
     Raises GrammarError for a `Ref` to a rule that does not exist, for a control token that the
@@ -151,15 +156,6 @@ def any_bytes() -> Network:
     return network
 
 
-def _check_controls(graph: IrGraph, controls: Collection[str]) -> None:
-    for node in graph.nodes:
-        if isinstance(node, ControlToken) and node.text not in controls:
-            raise GrammarError(
-                f"this model has no control token {node.text!r}; it has "
-                f"{', '.join(sorted(controls)[:20]) or 'none'}"
-            )
-
-
 class _Task(NamedTuple):
     """Write node `node` from `entry` to `after`; `nonempty`: without its empty text."""
 
@@ -173,14 +169,15 @@ class _Lowering:
     """One run of `lower`: writes the states of every node that can match something."""
 
     def __init__(
-        self, rules: Rules, alphabet: frozenset[int], controls: Collection[str] | None
+        self, rules: Rules, alphabet: frozenset[int], controls: Mapping[int, str] | None
     ) -> None:
         self.network = Network()
         self._alphabet = alphabet
         self._controls = controls
         self._graph = IrGraph(rules, alphabet)
-        if controls is not None:
-            _check_controls(self._graph, controls)
+        has_controls = any(isinstance(node, ControlToken) for node in self._graph.nodes)
+        if has_controls and controls is not None:
+            self._graph = IrGraph(bound(rules, controls), alphabet)
         if not self._graph.productive(self._graph.roots[rules.root]):
             raise GrammarError(
                 f"no text satisfies this grammar: rule {rules.root!r} never ends or matches nothing"
@@ -251,6 +248,8 @@ class _Lowering:
                 moves.append((GO, callee, 0) if after == RETURN else (CALL, callee, after))
             case Dfa() as dfa:
                 self._write_dfa(dfa, task)
+            case Measured() as measured:
+                self._write_measured(measured, task)
             case Terminal() | Substring() as terminal:
                 start = start_of(terminal, self._alphabet, task.nonempty)
                 moves.append((TERMINAL, start, after))
@@ -395,6 +394,31 @@ class _Lowering:
                 self._go(state, task.after)
 
         write(0, accepts=not task.nonempty, into=task.entry)
+
+    def _write_measured(self, node: Measured, task: _Task) -> None:
+        """States and counts in pairs, of those that a text comes to."""
+        node = self._graph.spelled_measured(node)
+        remainders = node.remainders()
+        states: dict[tuple[int, int], int] = {}
+
+        def state_of(place: tuple[int, int]) -> int:
+            if place not in states:
+                states[place] = self._later(partial(write, place, accepts=True))
+                self.network.numbers[states[place]] = place[0]
+            return states[place]
+
+        def write(place: tuple[int, int], accepts: bool, into: int | None = None) -> None:
+            state = states[place] if into is None else into
+            number, count = place
+            for first, last, to in node.dfa.edges[number]:
+                reached = (to, node.counted(count, to))
+                if node.fits(remainders, *reached):
+                    self._add_ranges(state, ((first, last),), state_of(reached))
+            if accepts and number in node.dfa.accepting and count >= node.min:
+                self._go(state, task.after)
+
+        self.network.numbers[task.entry] = 0
+        write((0, 0), accepts=not task.nonempty, into=task.entry)
 
     def _write_members(self, node: Members, task: _Task) -> None:
         graph, network = self._graph, self.network

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..ir.dfa import Dfa
+from ..ir.measured import Measured
 from ..ir.nodes import (
     Alt,
     CharClass,
@@ -33,7 +34,7 @@ from ..ir.nodes import (
 )
 from ..ir.walk import walk
 from .reference_json import JsonValue, can_all_differ, json_value
-from .reference_texts import dfa_texts, passages
+from .reference_texts import dfa_texts, measured_dfa, passages
 
 SPELLED = 64
 """Completions of one element that are looked at; see `matches_prefix`."""
@@ -150,6 +151,8 @@ class _Matcher:
                 return self._reference(name, start)
             case Dfa():
                 return self._dfa(node, start)
+            case Measured():
+                return self._dfa(measured_dfa(node), start)
             case Terminal(inner, excluded):
                 return self._terminal(inner, excluded, start)
             case ControlToken(text):
@@ -361,6 +364,8 @@ class _Matcher:
                 return name in self._finite
             case Dfa():
                 return not node.is_empty()
+            case Measured():
+                return not measured_dfa(node).is_empty()
             case ControlToken():
                 return True
             case Substring(text, words):

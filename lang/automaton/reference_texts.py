@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ..ir.dfa import Dfa
+from ..ir.measured import Measured
 
 
 def passages(text: str, words: bool) -> Iterable[str]:
@@ -19,6 +21,28 @@ def passages(text: str, words: bool) -> Iterable[str]:
 def pieces(text: str, words: bool) -> list[tuple[int, int]]:
     """The characters of `text`, or of `words`: its words and marks; a passage is a run of them."""
     return [m.span() for m in re.finditer(r"\w+|[^\w\s]" if words else r"(?s:.)", text)]
+
+
+@lru_cache(64)
+def measured_dfa(node: Measured) -> Dfa:
+    """The texts of `node` as an automaton: a state for each of its states with each count."""
+    most = node.min if node.max is None else node.max
+    counts = range(most + 2)  # the last one stands for more than `most`
+    edges = [
+        tuple(
+            (low, high, to * (most + 2) + min(count + (to < node.units), most + 1))
+            for low, high, to in node.dfa.edges[state]
+        )
+        for state in range(len(node.dfa.edges))
+        for count in counts
+    ]
+    accepting = frozenset(
+        state * (most + 2) + count
+        for state in node.dfa.accepting
+        for count in counts
+        if count >= node.min and (node.max is None or count <= node.max)
+    )
+    return Dfa(tuple(edges), accepting)
 
 
 def dfa_texts(dfa: Dfa, state: int, widest: int) -> Iterable[str]:

@@ -11,6 +11,7 @@ from .terminal_state import TerminalState
 if TYPE_CHECKING:
     from .automaton import Automaton
     from .configuration import Configuration
+    from .network import Network
 
 _KEPT = 512
 _MAX_SEARCHED = 200
@@ -39,12 +40,16 @@ class RegularState(TerminalState):
 
 
 class RegularMachine:
-    """Runs the texts of a node without references."""
+    """Runs the texts of a node without references, those of them that `alphabet` can spell."""
 
     def __init__(self, node: Node, alphabet: frozenset[int]) -> None:
         from .automaton import Automaton  # an automaton's terminals are automata again
+        from .network import lower
 
-        self.automaton: Automaton = Automaton(Rules("root", {"root": node}), alphabet=alphabet)
+        self.network: Network = lower(Rules("root", {"root": node}), alphabet)
+        self.node = node
+        self.alphabet = alphabet
+        self.automaton: Automaton = Automaton(self.network)
         self._states: dict[Configuration, RegularState] = {}
         self._endless: dict[Configuration, bool] = {}
 

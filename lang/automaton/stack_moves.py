@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from .configuration import Place
 from .distinct import value_of
-from .frames import Frame, FrameTable
-from .network import ENTER, NEXT_MEMBER, TAKE, Network
+from .frames import NEXT, Begun, Frame, FrameTable
+from .network import NEXT_MEMBER, TAKE, Network
 from .scopes import Bag, Distinct, Loop, Value
 
 MANY = 1 << 60
@@ -52,15 +52,28 @@ class StackMoves:
                     low = None
         return self._frames.push(parent, frame.after, low, high)
 
-    def move(
-        self, op: int, first: int, second: int, stack: Frame | None, found: list[Place]
-    ) -> None:
-        """Where a move into or within a scope leads."""
+    def enter(self, index: int, stack: Frame | None, found: list[Place]) -> None:
+        """Where a scope begins."""
+        frames, code = self._frames, -1 - index
+        match self._network.scopes[index]:
+            case Loop(body, _, low, high):
+                frame = frames.push(stack, code, self._clip_low(low), self._clip_high(high))
+                found.append((body, frame))
+            case Bag() as bag:
+                if bag.may_end(0, 0):
+                    found.append((bag.after, stack))
+                self._next_member(bag, frames.push(stack, code, 0, 0), found)
+            case Distinct(body):
+                seen = frozenset[object]() if self._keeps_seen else None
+                found.append((body, frames.push(stack, code, seen)))
+            case Value(body) as value:
+                if self._may_enter is None or self._may_enter(value, stack):
+                    begun = NEXT if self._keeps_texts else None
+                    found.append((body, frames.push(stack, code, begun)))
+
+    def move(self, op: int, first: int, second: int, stack: Frame, found: list[Place]) -> None:
+        """Where a move within an object leads."""
         frames = self._frames
-        if op == ENTER:
-            self._enter(first, stack, found)
-            return
-        assert stack is not None, "members stand inside their object"
         bag = self._network.scopes[-1 - stack.after]
         used, taken = stack.low, stack.high
         assert isinstance(bag, Bag)
@@ -76,26 +89,6 @@ class StackMoves:
             entry = first
             used, taken = bag.after_extra(used, taken)
         found.append((entry, frames.push(stack.parent, stack.after, used, taken)))
-
-    def _enter(self, index: int, stack: Frame | None, found: list[Place]) -> None:
-        """Where a scope begins."""
-        frames, code = self._frames, -1 - index
-        match self._network.scopes[index]:
-            case Loop(body, _, low, high):
-                frame = frames.push(stack, code, self._clip_low(low), self._clip_high(high))
-                found.append((body, frame))
-            case Bag() as bag:
-                if bag.may_end(0, 0):
-                    found.append((bag.after, stack))
-                self._next_member(bag, frames.push(stack, code, 0, 0), found)
-            case Distinct(body):
-                seen = frozenset[object]() if self._keeps_seen else None
-                found.append((body, frames.push(stack, code, seen)))
-            case Value(body) as value:
-                if self._may_enter is not None and not self._may_enter(value, stack):
-                    return
-                text = b"" if self._keeps_texts else None
-                found.append((body, frames.push(stack, code, text)))
 
     def _next_member(self, bag: Bag, stack: Frame, found: list[Place]) -> None:
         used, taken = stack.low, stack.high
@@ -121,8 +114,8 @@ class StackMoves:
         assert stack.high is not None
         return bool(guard & bag.takes(stack.low, stack.high))
 
-    def leave(self, frame: Frame, found: list[Place]) -> None:
-        """Where the body of a scope, having ended, leads."""
+    def leave(self, frame: Frame, written: bytes, found: list[Place]) -> bool:
+        """Where the body of a scope, having ended, leads; whether that depends on what it wrote."""
         match self._network.scopes[-1 - frame.after]:
             case Loop() as loop:
                 self._iterate(loop, frame, found)
@@ -139,14 +132,16 @@ class StackMoves:
             case Value(_, after):
                 if frame.low is None:
                     found.append((after, frame.parent))
-                    return
+                    return False
                 scope = list_of(frame)
-                assert isinstance(frame.low, bytes)
+                assert isinstance(frame.low, Begun)
                 assert isinstance(scope.low, frozenset)
-                value = value_of(frame.low)
+                value = value_of(frame.low.text(written))
                 if value not in scope.low:
                     seen = self._frames.push(scope.parent, scope.after, scope.low | {value})
                     found.append((after, self._frames.replace(frame.parent, scope, seen)))
+                return True
+        return False
 
     def _iterate(self, loop: Loop, frame: Frame, found: list[Place]) -> None:
         """Where a counted repetition goes when an iteration has ended: on, out, or both."""

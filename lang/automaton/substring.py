@@ -16,7 +16,7 @@ class SubstringOf:
 
     words: it begins and ends at word boundaries, so that no word is quoted in half.
 
-    Raises ParameterError for a text with nothing to quote.
+    Raises ParameterError for a text with nothing to quote, and for flags that are none.
     """
 
     text: str
@@ -29,6 +29,10 @@ class SubstringOf:
             )
         if any(SURROGATES[0] <= ord(char) <= SURROGATES[1] for char in self.text):
             raise ParameterError("substring_of", "holds half of a surrogate pair, which is no text")
+        if not isinstance(self.words, bool):
+            raise ParameterError("words", f"expected True or False, got {self.words!r:.80}")
+        if self.words and self.text.isspace():
+            raise ParameterError("substring_of", "has no word to quote: it is white space alone")
 
     def rules(self) -> Rules:
         """The grammar of the passages."""

@@ -14,6 +14,7 @@ from functools import lru_cache
 from ..ir.nodes import Substring, Terminal
 from .counted_terminal import CountedMachine
 from .excluded_texts import ExceptMachine
+from .measured_terminal import MeasuredMachine
 from .passages import SubstringMachine
 from .regular_terminal import RegularState, regular_machine
 from .terminal_state import TerminalState
@@ -38,7 +39,11 @@ def start_of(
 def _start(terminal: Terminal | Substring, alphabet: frozenset[int]) -> TerminalState:
     if isinstance(terminal, Substring):
         return SubstringMachine(terminal, alphabet).start()
-    machine = CountedMachine.of(terminal.node, alphabet) or WordMachine.of(terminal.node, alphabet)
+    machine = (
+        CountedMachine.of(terminal.node, alphabet)
+        or MeasuredMachine.of(terminal.node, alphabet)
+        or WordMachine.of(terminal.node, alphabet)
+    )
     start: TerminalState
     if machine is None:
         start = regular_machine(terminal.node, alphabet).start(nonempty=False)

@@ -6,11 +6,11 @@ on with another value, a fresh one must be left.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .configuration import Configuration, Place
 from .distinct import Completions, can_reach, strings_among
-from .frames import Frame
+from .frames import Begun, Frame
 from .network import Network
 from .scopes import Value
 from .stack_moves import list_of
@@ -18,6 +18,18 @@ from .terminal_state import TerminalState
 
 if TYPE_CHECKING:
     from .automaton import Automaton
+
+
+_KEPT = 20_000
+"""Places that are remembered before they are forgotten together."""
+
+
+class Doubt(NamedTuple):
+    """A value in writing that must be able to differ from those `seen`; `here` runs it alone."""
+
+    here: Configuration
+    begun: Begun
+    seen: frozenset[object]
 
 
 class ValueWatch:
@@ -30,22 +42,75 @@ class ValueWatch:
         self._any_left: dict[tuple[int, frozenset[object]], bool] = {}
         self._known: Completions | None = None
         self._left: dict[tuple[int, frozenset[object]], bool] = {}
+        self._free: dict[Place, bool] = {}
+        self._inside: dict[tuple[Place, Frame], Configuration] = {}
 
-    def can_differ(self, place: Place) -> bool:
-        """Whether the values at a place, those being written and those to come, can be fresh."""
+    def is_free(self, place: Place, written: bytes) -> bool:
+        """Whether it is sure that the values at a place can be fresh, whatever was `written`."""
         state, top = place
-        if isinstance(state, TerminalState):
-            if state.is_endless():
-                return True  # the value can become one of endlessly many, and so all around it
-        elif (run := self._network.runs.get(state)) is not None and run.at > 1:
-            return True  # inside a literal, after its first byte, nothing is decided
-        frame, is_inside = top, False
+        if top is None or not top.watched:
+            return True
+        if not isinstance(state, TerminalState):
+            run = self._network.runs.get(state)
+            if run is not None and run.at > 1:
+                return True  # inside a literal, after its first byte, nothing is decided
+        free = self._free.get(place)
+        if free is None:
+            if len(self._free) >= _KEPT:
+                self._free.clear()
+            free = self._free[place] = self._find_free(place, written)
+        return free
+
+    def is_free_everywhere(self, configuration: Configuration) -> bool:
+        """Whether all places of a configuration are free."""
+        return all(self.is_free(place, configuration.written) for place in configuration.places)
+
+    def _find_free(self, place: Place, written: bytes) -> bool:
+        frame, is_inside, is_endless = place[1], False, False
         while frame is not None and frame.watched:
-            if isinstance(frame.low, bytes):
+            if isinstance(frame.low, Begun):
+                is_inside = True
+                # with endless values inside it, a value has endless ones itself
+                if list_of(frame).low and not is_endless:
+                    is_endless = self._completions().are_endless(
+                        self._inside_value(place, frame), frame.low.text(written)
+                    )
+                    if not is_endless:
+                        return False
+            elif isinstance(frame.low, frozenset):
+                if frame.low and not is_inside and not self._can_finish(place, frame):
+                    return False
+                is_inside = False
+            frame = frame.parent
+        return True
+
+    def doubts(self, place: Place) -> set[Doubt]:
+        """What `can_differ` asks of the texts that are being written at a place."""
+        found: set[Doubt] = set()
+        frame = place[1]
+        while frame is not None and frame.writing:
+            if isinstance(frame.low, Begun) and (seen := list_of(frame).low):
+                assert isinstance(seen, frozenset)
+                found.add(Doubt(self._inside_value(place, frame), frame.low, seen))
+            frame = frame.parent
+        return found
+
+    def dispels(self, doubts: frozenset[Doubt], written: bytes) -> bool:
+        """Whether after `written` all these values can differ."""
+        fresh = self._completions().can_be_fresh
+        return all(fresh(here, begun.text(written), seen) for here, begun, seen in doubts)
+
+    def can_differ(self, place: Place, written: bytes) -> bool:
+        """Whether the values at a place, those being written and those to come, can be fresh."""
+        frame, is_inside = place[1], False
+        while frame is not None and frame.watched:
+            if isinstance(frame.low, Begun):
                 is_inside = True
                 seen = list_of(frame).low
                 assert isinstance(seen, frozenset)
-                if seen and not self._can_become_fresh(place, frame, seen):
+                if seen and not self._completions().can_be_fresh(
+                    self._inside_value(place, frame), frame.low.text(written), seen
+                ):
                     return False
             elif isinstance(frame.low, frozenset):
                 if frame.low and not is_inside and not self._can_finish(place, frame):
@@ -54,12 +119,15 @@ class ValueWatch:
             frame = frame.parent
         return True
 
-    def _can_become_fresh(self, place: Place, value: Frame, seen: frozenset[object]) -> bool:
-        """Whether the value being written can still differ from those seen."""
-        ignoring = self._helper("ignored")
-        assert isinstance(value.low, bytes)
-        here = _above(place, value, value, ignoring)
-        return self._completions().can_be_fresh(here, value.low, seen)
+    def _inside_value(self, place: Place, value: Frame) -> Configuration:
+        """The same place where nothing but the value is run, and nothing in it must differ."""
+        key = (place, value)
+        here = self._inside.get(key)
+        if here is None:
+            if len(self._inside) >= _KEPT:
+                self._inside.clear()
+            here = self._inside[key] = _above(place, value, value, self._helper("ignored"))
+        return here
 
     def _can_finish(self, place: Place, scope: Frame) -> bool:
         """Whether a list can go on, or end, from between two of its values."""
@@ -129,9 +197,9 @@ class ValueWatch:
         found: set[bytes] = set()
         for _, top in configuration.places:
             frame = top
-            while frame is not None:
-                if isinstance(frame.low, bytes):
-                    found.add(frame.low)
+            while frame is not None and frame.writing:
+                if isinstance(frame.low, Begun):
+                    found.add(frame.low.text(configuration.written))
                 frame = frame.parent
         return found
 
@@ -144,16 +212,16 @@ class ValueWatch:
         found: set[tuple[bytes, frozenset[object]]] = set()
         for _, top in configuration.places:
             frame = top
-            while frame is not None and not isinstance(frame.low, bytes):
+            while frame is not None and not isinstance(frame.low, Begun):
                 frame = frame.parent
             if frame is None:
                 return None
-            assert isinstance(frame.low, bytes)
+            assert isinstance(frame.low, Begun)
             seen = list_of(frame)
             assert isinstance(seen.low, frozenset)
             if seen.parent is not None and seen.parent.watched:
                 return None
-            found.add((frame.low, seen.low))
+            found.add((frame.low.text(configuration.written), seen.low))
         if len(found) != 1:
             return None
         ((text, values),) = found
@@ -179,7 +247,7 @@ def _above(place: Place, bottom: Frame | None, scope: Frame, automaton: Automato
             (
                 frame.after,
                 None
-                if isinstance(frame.low, bytes | frozenset) and frame is not scope
+                if isinstance(frame.low, Begun | frozenset) and frame is not scope
                 else frame.low,
                 frame.high,
             )

@@ -19,7 +19,7 @@ from ..ir.rules_format import Compiled
 from ..ir.walk import walk
 from ..json_schema.compile import compile_schema
 from ..json_schema.layout import Layout
-from ..lark.parser import lark_to_rules
+from ..lark_grammar.parser import lark_to_rules
 from ..regex.expressions import parse_fullmatch
 
 Kind: TypeAlias = Literal["regex", "choices", "schema", "gbnf", "lark"]

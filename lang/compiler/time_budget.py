@@ -58,6 +58,7 @@ class _Watched:
         self._packages = packages
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
+        self._was_interrupted = False
         self.has_ended = False
 
     def interrupt(self) -> None:
@@ -70,12 +71,16 @@ class _Watched:
             if frame is None:  # a thread of the process that this one was forked from
                 self.has_ended = True
             elif self._may_end(str(frame.f_globals.get("__name__"))):
+                self._was_interrupted = True
                 _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(OutOfTime))
 
     def end(self) -> None:
         with self._lock:
             self.has_ended = True
-            _raise_in(ctypes.c_ulong(self._thread), None)  # takes back what has not arrived yet
+            # only then: CPython 3.11, told to raise nothing, looks for it before every call from
+            # then on, and under a profiler for ever
+            if self._was_interrupted:
+                _raise_in(ctypes.c_ulong(self._thread), None)  # what has not arrived yet
 
     def _may_end(self, module: str) -> bool:
         return module != __name__ and module.partition(".")[0] in self._packages

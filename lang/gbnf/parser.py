@@ -3,9 +3,12 @@
 The language is llama.cpp's `grammars/README.md`, read strictly where llama.cpp guesses: a rule
 defined twice is an error (it takes the last), so is a class `[]` (it takes the empty text), and a
 bound above 2,000 counts (it drops it). One thing is looser: a rule goes on until the next
-`name ::=`, wherever its lines break. `<think>` is the control token of that text;
-tokens by number (`<[1000]>`) and all but one (`!<think>`) are refused, because otherwise the IR
-speaks characters: a text, however it is cut into tokens.
+`name ::=`, wherever its lines break.
+
+`<think>` and `<[1000]>` are control tokens of the model, by text and by number. Everything else in
+the IR is text, however it is cut into tokens. So tokens that are no control tokens cannot be meant
+by number, and `!<think>`, any one token but that, has a meaning only where their number has none:
+`!<think>*` is any text, in which the other control tokens of the grammar may stand.
 
 Rule names may have capitals and start with a digit; the IR's may not, so they are respelled.
 """
@@ -13,11 +16,13 @@ Rule names may have capitals and start with a digit; the IR's may not, so they a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, v_args
 
+from ..caret import pointed
 from ..errors import GrammarError
 from ..ir.check import check
 from ..ir.facts import productive_rules
@@ -38,6 +43,7 @@ from ..ir.nodes import Seq as Sequence
 from ..ir.rule_names import respelled
 from ..ir.walk import fold, walk, with_children
 from ..regex.sets import ANY, complement, union
+from .tokens import TOKEN
 
 _GBNF = r"""
 start: rule+
@@ -56,7 +62,7 @@ RULE_HEAD.2: /[A-Za-z0-9-]+[ \t]*::=/
 NAME: /[A-Za-z0-9-]+/
 TEXT: /"(?:\\.|[^"\\])*"/s
 CLASS: /\[(?:\\.|[^\]\\])*\]/s
-TOKEN: /!?<[^>\s]*>/
+TOKEN: /!?<[^>\r\n]*>/
 QUANTIFIER: /[*+?]|\{[ \t]*[0-9]+[ \t]*(?:,[ \t]*[0-9]*[ \t]*)?\}/
 COMMENT: /#[^\r\n]*/
 %ignore COMMENT
@@ -82,6 +88,8 @@ MISTAKES = {
     "RPAR": "a ')' that closes nothing; write \")\" for a bracket",
     "QUANTIFIER": "nothing to repeat before it",
     "RULE_HEAD": "a rule begins inside an open '('; add the ')'",
+    "!": "what is left out is a control token, as in !<think>*",
+    "\ufeff": "a byte order mark; read the file with encoding='utf-8-sig'",
     "$END": "an open '(' needs its ')', and a grammar at least one rule",
 }
 """What is probably meant, by the character or the kind of token that could not stand there."""
@@ -102,37 +110,86 @@ def gbnf_to_rules(text: str) -> Rules:
     if len(text) > MAX_CHARACTERS:
         raise GrammarError(f"gbnf: more than {MAX_CHARACTERS:,} characters; make it smaller")
     try:
-        heads: list[tuple[Token, Node]] = _parser().parse(text)  # type: ignore[assignment]  # of lark
+        return _rules(_parser().parse(text))  # type: ignore[arg-type]  # of lark
     except UnexpectedInput as error:
         _refuse(text, error)
+    except _Mistake as mistake:
+        raise _error(text, str(mistake), mistake.line, mistake.column) from None
+
+
+def _rules(heads: list[tuple[Token, Node]]) -> Rules:
     bodies: dict[str, Node] = {}
     defined: dict[str, Token] = {}
     for head, body in heads:
         name = head[:-3].rstrip()
         if name in defined:
-            raise _error(f"rule {name!r} is already defined in line {defined[name].line}", head)
+            raise _Mistake(f"rule {name!r} is already defined in line {defined[name].line}", head)
         bodies[name], defined[name] = body, head
     if "root" not in bodies:
-        raise GrammarError("gbnf: no rule 'root', which is where a grammar starts; add one")
+        other = next((name for name in bodies if name.lower() == "root"), None)
+        what = "add one" if other is None else f"rename {other!r}"
+        raise GrammarError(f"gbnf: no rule 'root', which is where a grammar starts; {what}")
     names = respelled(bodies)
-    rules = Rules("root", {names[n]: _resolve(n, bodies[n], names) for n in bodies})
+    tokens = _named_tokens(bodies.values())
+    rules = Rules("root", {names[n]: _resolve(n, bodies[n], names, tokens) for n in bodies})
     check(rules)
     productive = productive_rules(rules)
     for name, head in defined.items():
         if names[name] not in productive:
-            raise _error(f"rule {name!r} can never end: every way through it needs itself", head)
+            raise _Mistake(f"rule {name!r} can never end: every way through it needs itself", head)
     return rules
 
 
-def _resolve(rule: str, body: Node, names: dict[str, str]) -> Node:
-    """`body` with its references respelled. They still hold their tokens, which know the place."""
+class _Mistake(Exception):
+    """What is wrong `offset` characters into `token`."""
+
+    def __init__(self, message: str, token: Token, offset: int = 0) -> None:
+        super().__init__(message)
+        before = token[:offset]
+        self.line = (token.line or 1) + before.count("\n")
+        self.column = len(before) - before.rfind("\n")
+        if "\n" not in before:
+            self.column = (token.column or 1) + offset
+
+
+def _named_tokens(bodies: Iterable[Node]) -> dict[str, ControlToken]:
+    """The control tokens that a grammar names, left out or not, by how they are written."""
+    nodes = [node for body in bodies for node, _ in walk(body)]
+    named = {node.text: node for node in nodes if isinstance(node, ControlToken)}
+    left_out = [node.name[1:] for node in nodes if isinstance(node, Ref) and node.name[0] == "!"]
+    return named | {text: ControlToken(text) for text in left_out}
+
+
+def _resolve(
+    rule: str, body: Node, names: Mapping[str, str], tokens: Mapping[str, ControlToken]
+) -> Node:
+    """`body` with its names respelled and `!<token>` written out."""
+    uncounted: set[int] = set()
     for node, _ in walk(body):
-        if isinstance(node, Ref) and node.name not in names:
-            assert isinstance(node.name, Token)
-            raise _error(f"rule {rule!r} uses {str(node.name)!r}, which is not defined", node.name)
+        if isinstance(node, Repeat) and node.min <= 1 and node.max is None:
+            uncounted.add(id(node.item))
+        if not isinstance(node, Ref):
+            continue
+        assert isinstance(node.name, Token)
+        if node.name[0] == "!":
+            if id(node) not in uncounted:
+                raise _Mistake(
+                    f"{node.name} is one token, and how a text is cut into tokens is the model's "
+                    f"own; write {node.name}* or {node.name}+ for any number of them",
+                    node.name,
+                )
+        elif node.name not in names:
+            raise _Mistake(
+                f"rule {rule!r} uses {str(node.name)!r}, which is not defined", node.name
+            )
 
     def visit(node: Node, below: list[Node]) -> Node:
-        return Ref(names[node.name]) if isinstance(node, Ref) else with_children(node, below)
+        if not isinstance(node, Ref):
+            return with_children(node, below)
+        if node.name[0] != "!":
+            return Ref(names[node.name])
+        others = [token for text, token in tokens.items() if text != node.name[1:]]
+        return Alt((CharClass(ANY), *others)) if others else CharClass(ANY)
 
     return fold(body, visit)
 
@@ -178,7 +235,7 @@ class _Builder(_Transformer):
         negated = token[1] == "^"
         at = 1 + negated
         if at == len(token) - 1:
-            raise _error("an empty class; write . for any character, \\] for a bracket", token)
+            raise _Mistake("an empty class; write . for any character, \\] for a bracket", token)
         ranges = []
         while at < len(token) - 1:
             start = at
@@ -187,7 +244,7 @@ class _Builder(_Transformer):
             if token[at] == "-" and at + 1 < len(token) - 1:
                 high, at = _read_char(token, at + 1)
                 if high < low:
-                    raise _error(f"the range {token[start:at]} runs backwards", token, start)
+                    raise _Mistake(f"the range {token[start:at]} runs backwards", token, start)
             ranges.append((low, high))
         inside = union(ranges)
         return CharClass(complement(inside) if negated else inside)
@@ -199,13 +256,14 @@ class _Builder(_Transformer):
         return Ref(token)
 
     def token(self, token: Token) -> Node:
-        if token.startswith("!") or token[1:2] == "[" or len(token) < 3:
-            raise _error(
-                f"{token} means tokens by number, or all but one; only a control token by its "
-                "text, as in <think>, can be meant",
+        text = token.lstrip("!")
+        if not TOKEN.fullmatch(text):
+            raise _Mistake(
+                f"{token} is no token; write the text of a control token, as in <think>, or its "
+                "number, as in <[12]>",
                 token,
             )
-        return ControlToken(str(token))
+        return Ref(token) if token[0] == "!" else ControlToken(str(text))
 
     def repeat(self, item: Node, token: Token) -> Node:
         if token in ("*", "+", "?"):
@@ -213,12 +271,12 @@ class _Builder(_Transformer):
             return Repeat(item, low, high)
         digits = re.findall("[0-9]+", token)
         if max(map(len, digits)) > 9 or max(map(int, digits)) > MAX_REPETITIONS:
-            raise _error(f"more than {MAX_REPETITIONS:,} repetitions; use a smaller bound", token)
+            raise _Mistake(f"more than {MAX_REPETITIONS:,} repetitions; use a smaller bound", token)
         low = int(digits[0])
         open_ended = None if "," in token else low
         high = int(digits[1]) if len(digits) == 2 else open_ended
         if high is not None and high < low:
-            raise _error(f"the bounds {token} run backwards; swap them", token)
+            raise _Mistake(f"the bounds {token} run backwards; swap them", token)
         return Repeat(item, low, high)
 
 
@@ -228,7 +286,7 @@ def _read_char(token: Token, at: int) -> tuple[int, int]:
     if token[at] == "\\":
         found = _ESCAPE.match(token, at)
         if found is None:
-            raise _error(
+            raise _Mistake(
                 f'unknown escape {token[at : at + 2]}; there are \\t \\r \\n \\\\ \\" \\[ \\] \\- '
                 "\\xHH \\uHHHH \\UHHHHHHHH",
                 token,
@@ -238,16 +296,13 @@ def _read_char(token: Token, at: int) -> tuple[int, int]:
         named = found["named"]
         code = ord(_NAMED.get(named, named)) if named else int(found[found.lastgroup or 0], 16)
     if code > MAX_CODE_POINT or SURROGATES[0] <= code <= SURROGATES[1]:
-        raise _error(f"{token[at:end]!r} is no Unicode character", token, at)
+        raise _Mistake(f"{token[at:end]!r} is no Unicode character", token, at)
     return code, end
 
 
-def _error(message: str, token: Token, offset: int = 0) -> GrammarError:
-    """An error at `offset` characters into `token`."""
-    before = token[:offset]
-    line = (token.line or 1) + before.count("\n")
-    column = len(before) - before.rfind("\n") if "\n" in before else (token.column or 1) + offset
-    return GrammarError(f"gbnf line {line}, column {column}: {message}", line, column)
+def _error(text: str, message: str, line: int, column: int) -> GrammarError:
+    shown = pointed(text, line, column)
+    return GrammarError(f"gbnf line {line}, column {column}: {message}\n{shown}", line, column)
 
 
 def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
@@ -262,10 +317,4 @@ def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
     if kind == "$END" or line < 1:
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
     hint = MISTAKES.get(kind, "expected name ::= body, or a text, a class, a name or a group")
-    shown = text.split("\n")[line - 1]
-    raise GrammarError(
-        f"gbnf line {line}, column {column}: unexpected {found}: {hint}\n  {shown}\n"
-        f"  {' ' * (column - 1)}^",
-        line,
-        column,
-    ) from error
+    raise _error(text, f"unexpected {found}: {hint}", line, column) from error

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from ..errors import GrammarError
 from ..ir.dfa import Dfa
+from ..ir.measured import Measured
 from ..ir.nodes import (
     CharClass,
     Literal,
@@ -34,7 +35,7 @@ MAX_PASSAGE = 2000
 
 _PREFIX = "part"
 _SMALL = (Literal, CharClass, Ref)
-_Unit: TypeAlias = Dfa | Substring | Terminal
+_Unit: TypeAlias = Dfa | Measured | Substring | Terminal
 
 
 def plain(rules: Rules) -> Rules:
@@ -71,7 +72,7 @@ class _Plain:
 
     def visit(self, node: Node, below: list[Node]) -> Node:
         match node:
-            case Dfa() | Substring() | Terminal():
+            case Dfa() | Measured() | Substring() | Terminal():
                 if node not in self._refs:
                     body = self._written(node, below)
                     if isinstance(body, _SMALL):
@@ -94,6 +95,15 @@ class _Plain:
         match node:
             case Dfa():
                 return dfa_to_node(node, self._new_rules, _PREFIX)
+            case Measured():
+                written = node.written()
+                if written is None:
+                    raise GrammarError(
+                        "gbnf: a pattern with a length takes a rule for each place in the pattern "
+                        "and each length, which are too many here; make the greatest length "
+                        "smaller, or run the grammar in treegram's own engine"
+                    )
+                return dfa_to_node(written, self._new_rules, _PREFIX)
             case Substring(text):
                 if len(text) > MAX_PASSAGE:
                     raise GrammarError(

@@ -8,15 +8,19 @@ bound in silence, or crashes: bounds and the number of rules that a repetition u
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal as OneOf
 
 from ..errors import GrammarError
+from ..ir.controls import as_texts, control_tokens
 from ..ir.nodes import Alt, CharClass, ControlToken, Literal, Node, Ref, Repeat, Rules, Seq
 from ..ir.walk import fold
 from ..regex.sets import ANY, Ranges, complement
 from .limits import check_beginnings
 from .lowering import MAX_BOUND, lower
+from .tokens import TOKEN
 
 _MAX_NESTED_GROUPS = 4
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
@@ -27,16 +31,17 @@ _IN_CLASS = {**_ESCAPES, "[": "\\[", "]": "\\]", "-": "\\-", "^": "\\x5E"}
 def rules_to_gbnf(rules: Rules) -> str:
     """The GBNF text of `rules`, one rule a line, with a final newline.
 
-    Raises GrammarError, naming the rule, for what llama.cpp cannot run: a bound above 2,000, or a
-    text with a NUL.
+    Raises GrammarError, naming the rule, for what llama.cpp cannot run: a bound above 2,000, a text
+    with a NUL, or a control token whose text GBNF cannot write.
     """
-    lowered = lower(rules)
+    lowered = lower(as_texts(rules))
+    controls = frozenset(control_tokens(lowered))
     check_beginnings(lowered)
     names = _printed_names(lowered)
     taken = set(names.values())
     lines = []
     for name, body in lowered.rules.items():
-        printer = _RulePrinter(names, names[name], taken)
+        printer = _RulePrinter(names, names[name], taken, controls)
         text = printer.print(body)
         lines.append(f"{names[name]} ::= {text}\n")
         lines.extend(f"{extra} ::= {text}\n" for extra, text in printer.extra.items())
@@ -69,11 +74,18 @@ class _Printed:
 class _RulePrinter:
     """Prints one rule; `extra` gets the auxiliary rules that its body needs."""
 
-    def __init__(self, names: dict[str, str], name: str, taken: set[str]) -> None:
+    def __init__(
+        self,
+        names: dict[str, str],
+        name: str,
+        taken: set[str],
+        controls: AbstractSet[Node],
+    ) -> None:
         self.extra: dict[str, str] = {}
         self._names = names
         self._name = name
         self._taken = taken
+        self._controls = controls
 
     def print(self, body: Node) -> str:
         return fold(body, self._print).text
@@ -89,10 +101,15 @@ class _RulePrinter:
                     raise self._error("needs the character NUL, which llama.cpp never matches")
                 return _Printed(_print_class(ranges))
             case ControlToken(text):
+                if not TOKEN.fullmatch(text):
+                    raise self._error(f"names the control token {text!r}; GBNF takes <...> alone")
                 return _Printed(text)
             case Ref(name):
                 return _Printed(self._names[name], rules=1)
-            case Seq():
+            case Seq(items):
+                for at, (item, following) in enumerate(pairwise(items)):
+                    if isinstance(item, Repeat) and self._is_all_but(item, following):
+                        below[at] = _Printed(f"!{below[at + 1].text}{'+' if item.min else '*'}")
                 parts = [self._grouped(part) if part.binding == "alt" else part for part in below]
                 return _combined(" ", "seq", parts)
             case Alt():
@@ -101,6 +118,16 @@ class _RulePrinter:
                 return self._print_repeat(below[0], low, high)
             case _:
                 raise AssertionError(f"{node!r} is not plain")
+
+    def _is_all_but(self, node: Repeat, token: Node) -> bool:
+        """Whether `node` is any text and any control token but `token`, which follows it.
+
+        As characters llama.cpp would take that token for its text and go on inside `node`.
+        """
+        if token not in self._controls or node.max is not None or node.min > 1:
+            return False
+        options = node.item.options if isinstance(node.item, Alt) else (node.item,)
+        return {CharClass(ANY), *self._controls} == {*options, token} and token not in options
 
     def _print_repeat(self, item: _Printed, low: int, high: int | None) -> _Printed:
         bounds = _print_bounds(low, high)

@@ -14,6 +14,7 @@ from itertools import pairwise
 from ..errors import GrammarError
 from .dfa import Dfa
 from .facts import left_recursion, rule_facts
+from .measured import Measured
 from .nodes import (
     MAX_CODE_POINT,
     SURROGATES,
@@ -110,6 +111,9 @@ def _check_node(node: Node, rule: str, rules: Mapping[str, Node], checked: set[i
         case Dfa():
             _check_dfa(node, rule)
             checked.add(id(node))
+        case Measured():
+            _check_measured(node, rule)
+            checked.add(id(node))
         case Repeat(_, low, high):
             _check_bounds("a repetition", low, high, rule)
         case Terminal(inner):
@@ -185,6 +189,20 @@ def _check_dfa(dfa: Dfa, rule: str) -> None:
         raise GrammarError(
             f"grammar: rule {rule!r}: the automaton accepts in a state outside its {count} states"
         )
+
+
+def _check_measured(node: Measured, rule: str) -> None:
+    _check_dfa(node.dfa, rule)
+    _check_bounds("units", node.min, node.max, rule)
+    if not 0 <= node.units <= len(node.dfa.edges):
+        raise GrammarError(
+            f"grammar: rule {rule!r}: {node.units} of the automaton's {len(node.dfa.edges)} states "
+            "complete a unit; expected no more than there are"
+        )
+    try:
+        node.remainders()
+    except ValueError as error:
+        raise GrammarError(f"grammar: rule {rule!r}: {error}; simplify the pattern") from error
 
 
 def _check_members(node: Members, rule: str) -> None:

@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from .dfa import Dfa
+from .measured import Measured
 from .nodes import (
     Alt,
     CharClass,
@@ -49,8 +50,10 @@ def rule_facts(rules: Rules) -> dict[str, Facts]:
     """The facts about each rule. Bodies nest as deep as `check` allows; references resolve."""
     survey = _Survey(rules)
     waiting: dict[str, set[str]] = {}
-    todo = dict.fromkeys(rules.rules)
-    while todo:
+    todo, again = dict.fromkeys(rules.rules), dict[str, None]()
+    while todo or again:
+        if not todo:  # in rounds: a rule of many references is not looked at after each of them
+            todo, again = again, {}
         name, _ = todo.popitem()  # from the end: rules mostly refer to later ones
         survey.missed = set()
         facts = survey.facts(rules.rules[name])
@@ -58,7 +61,7 @@ def rule_facts(rules: Rules) -> dict[str, Facts]:
             waiting.setdefault(other, set()).add(name)
         if facts != survey.known[name]:
             survey.known[name] = facts
-            todo.update(dict.fromkeys(waiting.pop(name, ())))
+            again.update(dict.fromkeys(waiting.pop(name, ())))
     return survey.known
 
 
@@ -146,6 +149,8 @@ class _Survey:
                 return _TEXT if ranges else _NOTHING
             case Dfa():
                 return _dfa_facts(node)
+            case Measured():
+                return Facts(node.holds_empty(), node.fits(node.remainders(), 0, 0))
             case Terminal(item, excluded):
                 if id(node) not in self._units:
                     inner = self.facts(item)
@@ -209,6 +214,8 @@ def _lead(node: Node, nullable_names: AbstractSet[str], found: dict[str, int]) -
             return False
         case Dfa():
             return 0 in node.accepting
+        case Measured():
+            return node.holds_empty()
         case Terminal(item, excluded):
             return _lead(item, nullable_names, found) and "" not in excluded
         case Members(members, extra, separator, low):

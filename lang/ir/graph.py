@@ -7,10 +7,13 @@ Horn satisfiability, Dowling and Gallier 1984), so the time is linear and nothin
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..automaton.word_list import words_of
 from ..errors import GrammarError
 from ..regular.utf8 import ByteRange, byte_sequences
 from .dfa import Dfa
+from .measured import Measured
 from .nodes import (
     Alt,
     CharClass,
@@ -154,6 +157,11 @@ class IrGraph:
                         learn(i, True)
                     if self._has_edge(node):
                         learn(i, False)
+                case Measured():
+                    if node.holds_empty():
+                        learn(i, True)
+                    if self._has_measured(node):
+                        learn(i, False)
                 case Terminal(node) if not self.children[i]:
                     if any(self._alphabet.issuperset(encode(w)) for w in words_of(node) or ()):
                         learn(i, False)
@@ -216,13 +224,27 @@ class IrGraph:
 
     def live(self, dfa: Dfa) -> frozenset[int]:
         """States from which an accepting one can be reached in this alphabet."""
+        return self._spelled_dfa(dfa).live()
+
+    def spelled_measured(self, node: Measured) -> Measured:
+        """The texts of the node that can be written in this alphabet."""
+        return replace(node, dfa=self._spelled_dfa(node.dfa))
+
+    def _spelled_dfa(self, dfa: Dfa) -> Dfa:
         if len(self._alphabet) == len(ALL_BYTES):
-            return dfa.live()
+            return dfa
         kept = tuple(
             tuple(edge for edge in edges if self._has_character(edge[0], edge[1]))
             for edges in dfa.edges
         )
-        return Dfa(kept, dfa.accepting).live()
+        return Dfa(kept, dfa.accepting)
+
+    def _has_measured(self, node: Measured) -> bool:
+        spelled = self.spelled_measured(node)
+        remainders = spelled.remainders()
+        return any(
+            spelled.fits(remainders, to, spelled.counted(0, to)) for *_, to in spelled.dfa.edges[0]
+        )
 
     def _has_edge(self, dfa: Dfa) -> bool:
         live = self.live(dfa)
@@ -243,6 +265,8 @@ class IrGraph:
                     self.size[i] = max(low, high or 1) * self.size[self.children[i][0]]
                 case Dfa():
                     self.size[i] = len(node.edges)
+                case Measured():
+                    self.size[i] = len(node.dfa.edges)
                 case Seq() | Alt() | Unique() | Element() | Members() | Terminal():
                     self.size[i] = sum(self.size[child] for child in self.children[i])
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .dfa import Dfa
+from .measured import Measured
 
 MAX_CODE_POINT = 0x10FFFF
 SURROGATES = (0xD800, 0xDFFF)
@@ -88,12 +89,14 @@ class Substring:
 
 @dataclass(frozen=True, slots=True)
 class ControlToken:
-    """A control token of the model, such as <think>, by its text.
+    """A control token of the model, by its text, as in <think>, or its number, as in <[12]>.
 
     While a model generates it is that one token and no spelling of it; in a text it is the text.
+    `optional`: for a model that has no such token it is the text.
     """
 
     text: str
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ Node: TypeAlias = (
     | Repeat
     | Ref
     | Dfa
+    | Measured
     | Terminal
     | Substring
     | ControlToken

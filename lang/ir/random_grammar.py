@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from random import Random
 
+from .dfa import Dfa
+from .measured import Measured
 from .nodes import (
     EMPTY,
     Alt,
@@ -47,6 +49,22 @@ def string(low: int, high: int | None, excluded: tuple[str, ...] = ()) -> Termin
     return Terminal(body, frozenset(excluded))
 
 
+def worded_string(low: int, high: int | None) -> Terminal:
+    """A JSON string of pairs of letters with dashes between, `low` to `high` characters long."""
+    quote, dash, letter = ord('"'), ord("-"), (97, 98)
+    edges = (
+        ((quote, quote, 1),),
+        ((*letter, 2),),
+        ((*letter, 3),),
+        ((quote, quote, 4), (dash, dash, 1)),
+        (),
+    )
+    # the opening quote leads to a state of a unit, so it counts as one
+    return Terminal(
+        Measured(Dfa(edges, frozenset((4,))), 4, low + 1, None if high is None else high + 1)
+    )
+
+
 def random_rules(random: Random, depth: int = 3) -> Rules:
     """A grammar of one rule, nested at most `depth` deep. It matches some text."""
     return Rules("root", {"root": _node(random, depth)})
@@ -62,6 +80,8 @@ def _node(random: Random, depth: int) -> Node:
         string(2, 5),
         string(0, 300),
         string(3, None),
+        worded_string(3, 12),
+        worded_string(random.randrange(5), None),
         words,
         Literal("true"),
         Literal("日本"),

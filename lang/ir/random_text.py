@@ -10,6 +10,7 @@ from ..automaton.reference_json import JsonValue, json_value
 from ..automaton.reference_texts import pieces
 from ..errors import GrammarError
 from .dfa import Dfa
+from .measured import Measured
 from .nodes import (
     Alt,
     CharClass,
@@ -84,6 +85,8 @@ class _Writer:
                 return self.heights[name]
             case Dfa():
                 return math.inf if node.is_empty() else 0
+            case Measured():
+                return 0 if node.fits(node.remainders(), 0, 0) else math.inf
             case Substring(text, words):
                 return 0 if pieces(text, words) else math.inf
             case Members():
@@ -126,6 +129,8 @@ class _Writer:
                 return self.text(self.rules[name], depth + 1)
             case Dfa():
                 return self._walk(node)
+            case Measured():
+                return self._measured_walk(node)
             case Substring(text, words):
                 spans = pieces(text, words)
                 first = self.rng.randrange(len(spans))
@@ -165,6 +170,27 @@ class _Writer:
                     return text
                 edges = [edge for edge in edges if distance[edge[2]] < distance[state]]
             low, high, state = self.rng.choice(edges)
+            text += self._char([(low, high)])
+
+    def _measured_walk(self, node: Measured) -> str:
+        """Likewise; of an automaton whose texts have bounded lengths."""
+        remainders = node.remainders()
+        text, state, count = "", 0, 0
+        while True:
+            ways = [
+                (low, high, to, node.counted(count, to)) for low, high, to in node.dfa.edges[state]
+            ]
+            ways = [way for way in ways if node.fits(remainders, *way[2:])]
+            if (
+                state in node.dfa.accepting
+                and count >= node.min
+                and (not ways or len(text) > _LONG_WALK or self.rng.random() < 0.3)
+            ):
+                return text
+            if len(text) > _LONG_WALK:
+                left = [remainders.least(to, node.min - n) + n for _, _, to, n in ways]
+                ways = [way for way, n in zip(ways, left, strict=True) if n == min(left)]
+            low, high, state, count = self.rng.choice(ways)
             text += self._char([(low, high)])
 
     def _members(self, node: Members, depth: int) -> str:

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from .dfa import Dfa, Edge
+from .measured import Measured
 from .nodes import (
     Alt,
     CharClass,
@@ -34,7 +35,7 @@ from .nodes import (
 )
 from .walk import children
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the meaning of the table, or of an IR node, changes."""
 
 
@@ -120,12 +121,13 @@ def _row(node: Node, below: list[int]) -> tuple[Any, ...]:
         case Ref(name):
             return ("ref", name)
         case Dfa():
-            edges = tuple(tuple(chain.from_iterable(state)) for state in node.edges)
-            return ("dfa", tuple(sorted(node.accepting)), edges)
+            return ("dfa", *_dfa_row(node))
+        case Measured(dfa, units, low, high):
+            return ("meas", units, low, high, *_dfa_row(dfa))
         case Terminal(_, excluded):
             return ("term", *below, tuple(sorted(excluded)))
-        case ControlToken(text):
-            return ("control", text)
+        case ControlToken(text, optional):
+            return ("control", text, optional)
         case Substring(text, words):
             return ("sub", text, words)
         case Unique():
@@ -135,6 +137,11 @@ def _row(node: Node, below: list[int]) -> tuple[Any, ...]:
         case Members(members, extra, _, low, high, ordered):
             keys = tuple((member.key, member.required) for member in members)
             return ("mems", keys, tuple(below), extra is not None, low, high, ordered)
+
+
+def _dfa_row(dfa: Dfa) -> tuple[Any, ...]:
+    edges = tuple(tuple(chain.from_iterable(state)) for state in dfa.edges)
+    return tuple(sorted(dfa.accepting)), edges
 
 
 def _node(row: Any, nodes: Sequence[Node]) -> Node:
@@ -153,10 +160,12 @@ def _node(row: Any, nodes: Sequence[Node]) -> Node:
             return Ref(name)
         case ["dfa", list(accepting), list(edges)]:
             return _dfa(accepting, edges)
+        case ["meas", int(units), int(low), int() | None as high, list(accepting), list(edges)]:
+            return Measured(_dfa(accepting, edges), units, low, high)
         case ["term", inner, list(excluded)]:
             return Terminal(_at(nodes, inner), frozenset(map(_text, excluded)))
-        case ["control", str(text)]:
-            return ControlToken(text)
+        case ["control", str(text), bool(optional)]:
+            return ControlToken(text, optional)
         case ["sub", str(text), bool(words)]:
             return Substring(text, words)
         case ["uniq", inner]:

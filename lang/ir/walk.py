@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from .dfa import Dfa
+from .measured import Measured
 from .nodes import (
     Alt,
     CharClass,
@@ -40,7 +41,7 @@ def children(node: Node) -> tuple[Node, ...]:
         case Members(members, extra, separator):
             last = () if extra is None else (extra,)
             return (*(member.rest for member in members), separator, *last)
-        case Literal() | CharClass() | Ref() | Dfa() | Substring() | ControlToken():
+        case Literal() | CharClass() | Ref() | Dfa() | Measured() | Substring() | ControlToken():
             return ()
 
 
@@ -66,7 +67,7 @@ def with_children(node: Node, below: Sequence[Node]) -> Node:
             )
             last = None if extra is None else below[-1]
             return Members(renewed, last, below[len(members)], low, high, ordered)
-        case Literal() | CharClass() | Ref() | Dfa() | Substring() | ControlToken():
+        case Literal() | CharClass() | Ref() | Dfa() | Measured() | Substring() | ControlToken():
             return node
 
 
@@ -129,10 +130,12 @@ def _label(node: Node) -> str:
             return f"ref {name!r}"
         case Dfa():
             return f"dfa {node.edges} {sorted(node.accepting)}"
+        case Measured(dfa, units, low, high):
+            return f"measured {units} {low} {high} {dfa.edges} {sorted(dfa.accepting)}"
         case Terminal(_, excluded):
             return f"terminal {sorted(excluded)}"
-        case ControlToken(text):
-            return f"control {text!r}"
+        case ControlToken(text, optional):
+            return f"control {optional} {text!r}"
         case Substring(text, words):
             return f"substring {words} {text!r}"
         case Members(members, extra, _, low, high, ordered):

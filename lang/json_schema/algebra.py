@@ -1,16 +1,19 @@
 """The set algebra of schemas: what satisfies both of two, and one but not the other.
 
 It works type by type on lists of shapes. What is surely empty is left out early, and so is what
-another alternative covers, because alternatives multiply; there is a limit to them and to the work.
+another alternative covers, because alternatives multiply; there is a limit to them and to the work,
+which is counted, not timed, so that a schema compiles always or never.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from itertools import product
 
 from ..errors import SchemaError
 from .demand import ANYTHING, Demand
+from .discriminators import Discriminators
 from .merge import merge, negate
 from .shapes import (
     ALL,
@@ -21,6 +24,7 @@ from .shapes import (
     Listed,
     ObjectShape,
     Shape,
+    identity,
     shapes_of,
 )
 from .shapes import is_void as is_plainly_void
@@ -29,7 +33,11 @@ from .subsumption import widest
 from .validate import Validator
 
 MAX_ALTERNATIVES = 256
-_MAX_MERGES = 20_000
+MAX_WORK = 50_000
+"""Shapes merged for one document, large ones and sets of strings weighted: about two seconds."""
+
+_MEMBERS_PER_WORK = 16
+_COMPARISONS_PER_WORK = 32
 _LOOK_AHEAD = 2
 _COMPARED_DEPTH = 4
 
@@ -43,8 +51,9 @@ class Algebra:
     def __init__(self, cases: Callable[[Demand], Cases]) -> None:
         self._cases = cases
         self._holds = Validator(cases).holds
+        self._are_apart = Discriminators(cases).are_apart
         self._voids: dict[tuple[Shape, int], bool] = {}
-        self._merges = 0
+        self._work = 0
 
     def meet(self, a: Cases, b: Cases, path: str, keyword: str | None = None) -> Cases:
         """What satisfies both."""
@@ -59,9 +68,14 @@ class Algebra:
             if others == (whole,) or shapes == (whole,):
                 found[kind] = shapes if others == (whole,) else others
                 continue
-            self._count(len(shapes) * len(others), path, keyword)
-            merged = (merge(x, y, self._holds) for x, y in product(shapes, others))
-            kept = dict.fromkeys(shape for shape in merged if shape is not None)
+            self._spend(len(shapes) * len(others) // _COMPARISONS_PER_WORK, path, keyword)
+            kept: dict[Shape, None] = {}
+            for x, y in product(shapes, others):
+                if not self._are_apart(x, y):
+                    self._spend(_bulk(x) + _bulk(y), path, keyword)
+                    shape = merge(x, y, self._holds)
+                    if shape is not None:
+                        kept[shape] = None
             if len(kept) > 1:
                 kept = dict.fromkeys(
                     shape for shape in kept if not self.is_void(shape, _LOOK_AHEAD)
@@ -77,6 +91,7 @@ class Algebra:
             others = b.get(kind)
             left = shapes
             if others:
+                self._spend(len(shapes) * len(others) // _COMPARISONS_PER_WORK, path, keyword)
                 each = (x for s in shapes for x in self._without_any(s, others, path, keyword))
                 left = self._bounded(dict.fromkeys(each), path, keyword)
             if left:
@@ -87,6 +102,11 @@ class Algebra:
         self, shape: Shape, others: tuple[Shape, ...], path: str, keyword: str
     ) -> tuple[Shape, ...]:
         """`shape` without all of `others`."""
+        if isinstance(shape, Listed):
+            return self._unlisted(shape, others)
+        others = tuple([other for other in others if not self._are_apart(shape, other)])
+        if not others:
+            return (shape,)
         # What leaves the fewest cases first: each of them may be clear of the others.
         pieces = [(other, tuple(self._without(shape, other, path, keyword))) for other in others]
         pieces.sort(key=lambda piece: len(piece[1]))
@@ -96,18 +116,27 @@ class Algebra:
             left = self._bounded(dict.fromkeys(taken), path, keyword)
         return left
 
+    def _unlisted(self, shape: Listed, others: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """The values that have none of the shapes `others`."""
+        listed = [other.identities for other in others if isinstance(other, Listed)]
+        taken = frozenset[Hashable]().union(*listed)
+        left = [value for value in shape.values if identity(value) not in taken]
+        for other in others:
+            if not isinstance(other, Listed):
+                left = [value for value in left if not self._holds(value, other)]
+        return (Listed(left, shape.path, is_integer=shape.is_integer),) if left else ()
+
     def _without(self, shape: Shape, other: Shape, path: str, keyword: str) -> Iterator[Shape]:
         if shape == other:
             return
-        if isinstance(shape, Listed):
-            left = [value for value in shape.values if not self._holds(value, other)]
-            if left:
-                yield Listed(left, shape.path)
-            return
+        self._spend(_bulk(shape) + _bulk(other), path, keyword)
         common = merge(shape, other, self._holds)
         if common is None or self.is_void(common, _COMPARED_DEPTH):
             yield shape
             return
+        if isinstance(shape, ArrayShape) and isinstance(other, ArrayShape) and _is_distinct(shape):
+            # of distinct items nothing is left that has equal ones
+            other = replace(other, unique=False)
         try:
             options = list(negate(other))
         except SchemaError as error:
@@ -115,19 +144,25 @@ class Algebra:
                 f"{keyword} has no exact grammar here: {error}", path, keyword
             ) from error
         for broken in options:
-            self._count(1, path, keyword)
+            self._spend(_bulk(shape), path, keyword)
             kept = merge(shape, broken, self._holds)
             if kept is not None and not self.is_void(kept, _COMPARED_DEPTH):
                 yield kept
 
-    def _count(self, merges: int, path: str, keyword: str | None) -> None:
-        self._merges += merges
-        if self._merges > _MAX_MERGES:
-            raise _too_many(path, keyword)
+    def _spend(self, work: int, path: str, keyword: str | None) -> None:
+        self._work += work
+        if self._work > MAX_WORK:
+            raise SchemaError(
+                "the combinators and references up to here take too long to work out; write fewer "
+                "options and smaller ones, or describe what is wanted without not and oneOf",
+                path,
+                keyword,
+            )
 
     def _bounded(
         self, shapes: dict[Shape, None], path: str, keyword: str | None
     ) -> tuple[Shape, ...]:
+        self._spend(len(shapes) ** 2 // _COMPARISONS_PER_WORK, path, keyword)
         kept = widest(shapes)
         if len(kept) > MAX_ALTERNATIVES:
             raise _too_many(path, keyword)
@@ -146,6 +181,7 @@ class Algebra:
             return True
         match shape:
             case StringSet() if _is_combined(shape):
+                self._spend(_languages(shape) ** 3 // 2, shape.path, None)
                 try:
                     return shape.is_empty()
                 except SchemaError:
@@ -172,15 +208,38 @@ class Algebra:
         return all(self.is_void(shape, depth) for shape in shapes_of(cases))
 
 
+def _bulk(shape: Shape) -> int:
+    """What it takes to copy a shape, a small one being 1."""
+    match shape:
+        case ObjectShape():
+            return 1 + (len(shape.declared) + len(shape.others)) // _MEMBERS_PER_WORK
+        case ArrayShape():
+            return 1 + len(shape.prefix) // _MEMBERS_PER_WORK
+        case Listed():
+            return 1 + len(shape.values) // _MEMBERS_PER_WORK
+        case _:
+            return 1
+
+
+def _is_distinct(shape: ArrayShape) -> bool:
+    return shape.unique or (shape.longest is not None and shape.longest <= 1)
+
+
 def _is_combined(strings: StringSet) -> bool:
     """Whether the languages of the set may have nothing in common: a single one has some text."""
-    languages = len(strings.patterns) + len(strings.formats)
+    languages = _languages(strings)
     return languages > 1 or bool(
         strings.not_patterns
         or strings.not_formats
         or strings.excluded
         or (languages and strings.length != ANY_COUNT)
     )
+
+
+def _languages(strings: StringSet) -> int:
+    """How many languages the set is made of; telling whether it is empty takes their product."""
+    patterns = len(strings.patterns) + len(strings.not_patterns)
+    return patterns + len(strings.formats) + len(strings.not_formats)
 
 
 def _too_many(path: str, keyword: str | None) -> SchemaError:

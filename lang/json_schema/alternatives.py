@@ -14,7 +14,6 @@ from ..errors import SchemaError
 from .algebra import Algebra
 from .demand import ANYTHING, NOTHING, Demand
 from .keywords import check_keywords, child
-from .merge import common_values
 from .plain import PlainKeywords, listed_cases
 from .refs import Document
 from .shapes import (
@@ -27,6 +26,7 @@ from .shapes import (
     Listed,
     ObjectShape,
     Shape,
+    identity,
     union,
 )
 from .string_set import StringSet
@@ -321,7 +321,10 @@ def _constants(schema: dict[str, Any], used: set[str]) -> list[object]:
     if "enum" not in used:
         return [schema["const"]]
     values: list[object] = schema["enum"]
-    return common_values(values, [schema["const"]]) if "const" in used else values
+    if "const" not in used:
+        return values
+    constant = identity(schema["const"])
+    return [value for value in values if identity(value) == constant]
 
 
 def _requiring(key: str, path: str) -> Cases:

@@ -10,16 +10,19 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
+from typing import TypeGuard
 
+from ..automaton.word_list import MIN_WORDS
 from ..errors import SchemaError
 from ..ir.nodes import NEVER, Alt, Literal, Node, Ref, Repeat, Seq, Terminal
 from ..ir.walk import references
 from ..regular import algebra as regular
 from .alternatives import Alternatives
 from .demand import Demand
+from .escapes import has_one_spelling
 from .layout import Layout, Punctuation
 from .merge import exactly, structure
+from .number_node import listed_integers
 from .number_set import NumberSet
 from .shapes import (
     ALL,
@@ -42,6 +45,8 @@ from .strings import encode, quoted
 MAX_RULES = 50_000
 _MAX_INLINE_OPTIONS = 3
 _MIN_AUTOMATON_TEXTS = 8
+_MAX_AUTOMATON_CHARACTERS = 200_000
+_MAX_SPELLED = 10**20
 
 _SHARED: dict[Shape, str] = {
     STRING: "string",
@@ -57,6 +62,14 @@ plain_spelling = json.JSONEncoder(ensure_ascii=False).encode
 
 ascii_spelling = json.JSONEncoder().encode
 """A value as `json.dumps` writes it."""
+
+
+def upper_spelling(key: str) -> str:
+    """A string as `ascii_spelling`, with upper-case digits: some writers do that."""
+    return _UNIT.sub(lambda unit: unit[1] + unit[2].upper(), ascii_spelling(key))
+
+
+_UNIT = re.compile(r"((?<!\\)(?:\\\\)*\\u)([0-9a-f]{4})")
 
 
 class Build:
@@ -185,49 +198,60 @@ class Build:
     def _scalar(self, shape: StringSet | NumberSet) -> Node:
         if isinstance(shape, StringSet):
             return shape.node(escapes=self.layout.escapes)
-        return shape.node(integral_floats=self._integral_floats)
+        return shape.node(
+            integral_floats=self._integral_floats, extremes=self.layout.integral_floats
+        )
 
     def _listed(self, shape: Listed, depth: int) -> Node:
         if self.layout.is_constant:
             return self._texts([self._constant_text(v, shape.path) for v in shape.values], shape)
         strings = [value for value in shape.values if isinstance(value, str)]
-        options: list[Node] = []
         if strings:
-            options.append(self._strings(strings, shape))
+            return self._strings(strings, shape)
+        options: list[Node] = []
+        fractions = self._integral_floats if shape.is_integer else self.layout.integral_floats
+        integers = [value for value in shape.values if fractions and _is_short_integer(value)]
+        if len(integers) < _MIN_AUTOMATON_TEXTS:
+            integers = []
+        else:
+            options.append(listed_integers(integers))
         for value in shape.values:
             match value:
-                case str():
-                    continue
                 case dict() | list():
                     options.append(self.shape(structure(value, shape.path), depth, "constant"))
                 case bool() | None:
                     options.append(Literal(json.dumps(value)))
-                case int() | float():
-                    options.append(self._number(value, shape.path))
+                case int() | float() if not (integers and _is_short_integer(value)):
+                    options.append(self._number(value, shape.path, fractions))
         kept = [option for option in options if option != NEVER]
         return kept[0] if len(kept) == 1 else Alt(tuple(kept))
 
-    def _number(self, value: int | float, path: str) -> Node:
+    def _number(self, value: int | float, path: str, fractions: bool) -> Node:
         exact = exactly(value)
-        whole = exact == exact.to_integral_value() and abs(exact) < Decimal(10) ** 20
-        if not (whole and self.layout.integral_floats):
+        is_whole = exact == exact.to_integral_value()
+        if not self.layout.integral_floats or abs(exact) >= _MAX_SPELLED:
             return Literal(json.dumps(value))
         edge = (exact, False)
-        return NumberSet(edge, edge, integer=True, path=path).node(integral_floats=True)
+        return NumberSet(edge, edge, integer=True if is_whole else None, path=path).node(
+            integral_floats=fractions, extremes=True
+        )
 
     def _strings(self, values: list[str], shape: Listed) -> Node:
         for value in values:
             self._constant_text(value, shape.path)
-        if self.layout.escapes and not all(value.isascii() for value in values):
+        if self.layout.escapes and not all(map(has_one_spelling, values)):
             options = [quoted(encode(Literal(v), escapes=True)) for v in values]
             return Terminal(Alt(tuple(options))) if len(options) > 1 else options[0]
         return self._texts([self._constant_text(value, shape.path) for value in values], shape)
 
     def _texts(self, texts: list[str], shape: Listed) -> Node:
-        if len(texts) < _MIN_AUTOMATON_TEXTS:
-            options = tuple(Literal(text) for text in texts)
-            return options[0] if len(options) == 1 else Alt(options)
-        return Terminal(regular.from_texts(texts))
+        is_long = sum(map(len, texts)) > _MAX_AUTOMATON_CHARACTERS
+        if len(texts) >= _MIN_AUTOMATON_TEXTS and not is_long:
+            return Terminal(regular.from_texts(texts))
+        options = tuple(Literal(text) for text in texts)
+        if len(options) >= MIN_WORDS:
+            return Terminal(Alt(options))  # runs as a sorted list
+        return options[0] if len(options) == 1 else Alt(options)
 
     def _constant_text(self, value: object, path: str) -> str:
         """A constant, written as `json.dumps` writes it."""
@@ -267,3 +291,8 @@ def _needed(node: Node) -> list[str]:
 
 
 _UNFIT = re.compile(r"[^a-z0-9]+")
+
+
+def _is_short_integer(value: object) -> TypeGuard[int]:
+    """Whether the value is a whole number that has no spelling with an exponent."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_SPELLED

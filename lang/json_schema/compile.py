@@ -19,6 +19,7 @@ from .arrays import array_node
 from .build import Build
 from .keywords import check_keywords
 from .layout import Layout
+from .negations import outermost_negation
 from .objects import object_node
 from .refs import Document
 from .shapes import ArrayShape, ObjectShape
@@ -50,7 +51,8 @@ def compile_schema(
 
     The draft is the one that `$schema` names, or else the newest. The notes list formats that the
     standard does not define and, with `lenient`, each keyword that was dropped because it has no
-    exact grammar. Raises SchemaError, with the JSON path and the keyword, for a malformed or
+    exact grammar, or because one below it has none and to drop that would refuse more
+    (`negations.py`). Raises SchemaError, with the JSON path and the keyword, for a malformed or
     unsatisfiable schema and, without `lenient`, for one that has no exact grammar.
     """
     document = Document(schema)
@@ -62,10 +64,12 @@ def compile_schema(
             rules = compilation.run()
         except SchemaError as error:
             keyword = _droppable(error, compilation.alternatives) if lenient else None
-            at = (error.path, keyword or "")
-            if keyword is None or at in dropped or len(dropped) >= _MAX_DROPPED:
+            if keyword is None:
                 raise
-            dropped[at] = Note(error.path, keyword, f"dropped: {error}")
+            at = outermost_negation(document, error.path, dropped) or (error.path, keyword)
+            if at in dropped or len(dropped) >= _MAX_DROPPED:
+                raise
+            dropped[at] = Note(*at, f"dropped: {error}")
         else:
             return CompiledSchema(rules, (*dropped.values(), *compilation.notes.values()))
 

@@ -21,6 +21,11 @@ FIRST_ESCAPABLE = 0x7F
 """From here on `json.dumps(..., ensure_ascii=True)` escapes every code point."""
 
 
+def has_one_spelling(text: str) -> bool:
+    """Whether no character of it may also be written as \\uXXXX, or in digits of either case."""
+    return text.isascii() and text.isprintable()
+
+
 def quote(text: str) -> str:
     """`text` as a JSON string literal. Raises ValueError if it holds a surrogate (no UTF-8 has)."""
     if any(SURROGATES[0] <= ord(c) <= SURROGATES[1] for c in text):

@@ -29,6 +29,9 @@ IPV6 = "|".join(
     ]
 )
 
+LONGEST_HOSTNAME = 253
+LONGEST_MAIL_PATH = 254
+
 ANY_HOSTNAME = r"[A-Za-z0-9.-]+"
 """No host name is outside of this."""
 
@@ -45,21 +48,15 @@ def _label(most: int | None = None, first: str = _EDGE) -> str:
     return rf"{first}({_INNER}{{0,2}}{_EDGE}|{_INNER}({_EDGE}{_INNER}|-{_EDGE}){middle}{_EDGE})?"
 
 
-def _names(*shapes: tuple[int, int]) -> Node:
-    """Names of at most so many labels of at most so many characters, in any of the shapes.
+@cache
+def hostname() -> Node:
+    """Labels of at most 63 characters with dots between, of any length together.
 
     The last label is not a number, so that no name looks like an address.
     """
-    dotted = "|".join(
-        rf"{_label(most)}(\.{_label(most)}){{0,{labels - 1}}}" for labels, most in shapes
-    )
+    dotted = parse_fullmatch(rf"{_label(63)}(\.{_label(63)})*")
     numeric = parse_fullmatch(r"(.*\.)?\d+")
-    return combine([Table.of_node(parse_fullmatch(dotted))], [Table.of_node(numeric)]).dfa
-
-
-def hostname() -> Node:
-    """At most 253 characters: few labels of the full length, or many shorter ones."""
-    return _names((3, 63), (8, 28))
+    return combine([Table.of_node(dotted)], [Table.of_node(numeric)]).dfa
 
 
 _ATOM_CHARS = "A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
@@ -67,13 +64,8 @@ _QUOTED = r'"([ !#-\[\]-~]|\\[ -~]){0,31}"'
 _ADDRESS = rf"\[({IPV4}|IPv6:({IPV6}))\]"
 
 
-LEAN_HOSTNAME = rf"({_label()}\.)*{_label(first='[A-Za-z]')}"
-LEAN_EMAIL = rf"[{_ATOM_CHARS}]+(\.[{_ATOM_CHARS}]+)*@{LEAN_HOSTNAME}"
-"""As below, for texts too short to break the limits of their parts."""
-
-
 def email() -> Node:
-    """At most 254 characters, the most that a mail path may have."""
+    """Of any length together."""
     return Seq((_local(_ATOM_CHARS), Literal("@"), _mail_domain()))
 
 
@@ -93,7 +85,7 @@ def idn_email() -> Node:
 
 
 def _mail_domain() -> Node:
-    return alt([_names((3, 61), (8, 22)), parse_fullmatch(_ADDRESS)])
+    return alt([hostname(), parse_fullmatch(_ADDRESS)])
 
 
 def _local(chars: str) -> Node:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .format_hosts import IPV6
 
 _PERCENT = r"%[0-9A-Fa-f]{2}"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*"
 _UNRESERVED = r"A-Za-z0-9._~\-"
 _SUB_DELIMITERS = r"!$&'()*+,;="
 _IP_LITERAL = rf"\[(({IPV6})|[Vv][0-9A-Fa-f]+\.[{_UNRESERVED}{_SUB_DELIMITERS}:]+)\]"
@@ -25,28 +26,32 @@ class _Syntax:
 
     ucs: str = ""
     private: str = ""
-    ip_literal: str = _IP_LITERAL
 
     def _char(self, more: str = "") -> str:
         return rf"([{_UNRESERVED}{self.ucs}{_SUB_DELIMITERS}{more}]|{_PERCENT})"
 
     @property
     def absolute(self) -> str:
-        return rf"[A-Za-z][A-Za-z0-9+.\-]*:{self._path(':@')}{self._tail}"
+        return rf"{_SCHEME}:({self._slashed}|{self._rootless(':@')}|){self._tail}"
 
     @property
-    def relative(self) -> str:
-        return rf"{self._path('@')}{self._tail}"
+    def reference(self) -> str:
+        """Absolute or relative; what both can be is written once, which keeps automata small."""
+        other = rf"{_SCHEME}:{self._rootless(':@')}|{self._rootless('@')}"
+        return rf"((({_SCHEME}:)?({self._slashed}|))|{other}){self._tail}"
 
-    def _path(self, first_segment: str) -> str:
-        """Authority and path; the marks are what a path without a slash may begin with."""
+    @property
+    def _slashed(self) -> str:
+        """An authority and a path, or a path that begins with a slash."""
         char = self._char(":@")
-        rooted = rf"/({char}+(/{char}*)*)?"
-        rootless = rf"{self._char(first_segment)}+(/{char}*)*"
         # an IPv4 address is a registered name, too
-        host = rf"({self.ip_literal}|{self._char()}*)"
+        host = rf"({_IP_LITERAL}|{self._char()}*)"
         authority = rf"//({self._char(':')}*@)?{host}(:\d*)?(/{char}*)*"
-        return rf"({authority}|{rooted}|{rootless}|)"
+        return rf"({authority}|/({char}+(/{char}*)*)?)"
+
+    def _rootless(self, first_segment: str) -> str:
+        """A path without a slash before it; the marks are what its first segment may hold."""
+        return rf"{self._char(first_segment)}+(/{self._char(':@')}*)*"
 
     @property
     def _tail(self) -> str:
@@ -54,16 +59,11 @@ class _Syntax:
 
 
 _ASCII, _INTERNATIONAL = _Syntax(), _Syntax(_UCS, _PRIVATE)
-_LEAN = _Syntax(ip_literal="")
 
 URI = _ASCII.absolute
-URI_REFERENCE = rf"{_ASCII.absolute}|{_ASCII.relative}"
+URI_REFERENCE = _ASCII.reference
 IRI = _INTERNATIONAL.absolute
-IRI_REFERENCE = rf"{_INTERNATIONAL.absolute}|{_INTERNATIONAL.relative}"
-
-LEAN_URI = _LEAN.absolute
-LEAN_URI_REFERENCE = rf"{_LEAN.absolute}|{_LEAN.relative}"
-"""Without addresses in brackets, which need most of the states."""
+IRI_REFERENCE = _INTERNATIONAL.reference
 
 _LITERAL = rf"([!#$&-;=?-\[\]_a-z~{_UCS}{_PRIVATE}]|{_PERCENT})"
 

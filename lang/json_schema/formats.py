@@ -21,8 +21,8 @@ from .format_hosts import (
     ANY_HOSTNAME,
     IPV4,
     IPV6,
-    LEAN_EMAIL,
-    LEAN_HOSTNAME,
+    LONGEST_HOSTNAME,
+    LONGEST_MAIL_PATH,
     email,
     hostname,
     idn_email,
@@ -33,8 +33,6 @@ from .format_uris import (
     ANY_URI_TEMPLATE,
     IRI,
     IRI_REFERENCE,
-    LEAN_URI,
-    LEAN_URI_REFERENCE,
     URI,
     URI_REFERENCE,
     URI_TEMPLATE,
@@ -44,15 +42,6 @@ _HEX = "[0-9A-Fa-f]"
 _UUID = rf"{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
 _JSON_POINTER = r"(/([^~/]|~[01])*)*"
 _ANY_EMAIL = r"(?s:.*@.*)"
-_LONGEST_URI = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Lean:
-    """A small automaton, right for texts of at most `longest` characters."""
-
-    pattern: str
-    longest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +50,16 @@ class _Format:
 
     Attributes:
         inner, outer: as above; an `outer` of None: none is known.
-        lean: what stands for `inner` where its automaton would have to count to a maxLength.
+        longest: the most characters that a text of `inner` may have, beyond what it says itself.
     """
 
     inner: str | Callable[[], Node]
     outer: str | None
-    lean: Lean | None = None
+    longest: int | None = None
 
 
-_LEAN_EMAIL = Lean(LEAN_EMAIL, 65)
-
-
-def _exact(pattern: str, lean: str | None = None) -> _Format:
-    return _Format(pattern, pattern, None if lean is None else Lean(lean, _LONGEST_URI))
+def _exact(pattern: str) -> _Format:
+    return _Format(pattern, pattern)
 
 
 _FORMATS: Mapping[str, _Format] = {
@@ -81,17 +67,17 @@ _FORMATS: Mapping[str, _Format] = {
     "time": _Format(TIME, ANY_TIME),
     "date-time": _Format(rf"({DATE})[Tt]({TIME})", rf"({ANY_DATE})[Tt ]({ANY_TIME})"),
     "duration": _Format(DURATION, ANY_DURATION),
-    "email": _Format(email, _ANY_EMAIL, _LEAN_EMAIL),
-    "idn-email": _Format(idn_email, _ANY_EMAIL, _LEAN_EMAIL),
-    "hostname": _Format(hostname, ANY_HOSTNAME, Lean(LEAN_HOSTNAME, 63)),
-    "idn-hostname": _Format(idn_hostname, None, Lean(LEAN_HOSTNAME, 63)),
+    "email": _Format(email, _ANY_EMAIL, LONGEST_MAIL_PATH),
+    "idn-email": _Format(idn_email, _ANY_EMAIL, LONGEST_MAIL_PATH),
+    "hostname": _Format(hostname, ANY_HOSTNAME, LONGEST_HOSTNAME),
+    "idn-hostname": _Format(idn_hostname, None, LONGEST_HOSTNAME),
     "ipv4": _exact(IPV4),
     "ipv6": _exact(IPV6),
     "uuid": _exact(_UUID),
-    "uri": _exact(URI, LEAN_URI),
-    "uri-reference": _exact(URI_REFERENCE, LEAN_URI_REFERENCE),
-    "iri": _exact(IRI, LEAN_URI),
-    "iri-reference": _exact(IRI_REFERENCE, LEAN_URI_REFERENCE),
+    "uri": _exact(URI),
+    "uri-reference": _exact(URI_REFERENCE),
+    "iri": _exact(IRI),
+    "iri-reference": _exact(IRI_REFERENCE),
     "uri-template": _Format(URI_TEMPLATE, ANY_URI_TEMPLATE),
     "json-pointer": _exact(rf"(?s){_JSON_POINTER}"),
     # a validator in wide use takes a digit behind a 0 for a leading zero
@@ -105,24 +91,35 @@ STANDARD_FORMATS = frozenset(_FORMATS)
 """What the drafts 4 to 2020-12 define; every other name is an annotation."""
 
 
-@cache
 def format_node(name: str) -> Node:
-    """The decoded strings of a standard format that a grammar writes."""
+    """The decoded strings of a standard format that a grammar writes, up to its longest."""
     inner = _FORMATS[name].inner
-    return _automaton(inner) if isinstance(inner, str) else inner()
+    return _table(inner).dfa if isinstance(inner, str) else _built(inner)
 
 
 @cache
-def outer_format_node(name: str) -> Node | None:
+def format_table(name: str) -> Table:
+    """The same strings as a table."""
+    inner = _FORMATS[name].inner
+    return _table(inner) if isinstance(inner, str) else Table.of_node(_built(inner))
+
+
+def longest_of_format(name: str) -> int | None:
+    """The most characters that a text of a standard format has; None: its node says it all."""
+    return _FORMATS[name].longest
+
+
+def outer_format_table(name: str) -> Table | None:
     """Decoded strings that hold all of a standard format's; None if none useful are known."""
     outer = _FORMATS[name].outer
-    return None if outer is None else _automaton(outer)
+    return None if outer is None else _table(outer)
 
 
-def lean_format(name: str) -> Lean | None:
-    """What stands for a format together with a maxLength that its texts can exceed."""
-    return _FORMATS[name].lean
+@cache
+def _built(build: Callable[[], Node]) -> Node:
+    return build()
 
 
-def _automaton(pattern: str) -> Node:
-    return Table.of_node(parse_fullmatch(pattern)).dfa
+@cache
+def _table(pattern: str) -> Table:
+    return Table.of_node(parse_fullmatch(pattern))

@@ -31,6 +31,8 @@ class Layout:
         max_depth: levels of objects and arrays, for "indented": deeper values have no text.
         max_whitespace: characters at each place, for "flexible"; None is no bound.
         escapes: what is not ASCII may also be written as \\uXXXX, as `json.dumps` does by default.
+            The declared keys of one object are all written alike: as they are, or all escaped in
+            digits of one case.
         integral_floats: an integer may also be written with a fraction of zeros, as in 1.0.
 
     Raises ParameterError for a value outside its range.
@@ -52,12 +54,15 @@ class Layout:
                 "whitespace",
                 f"'single', 'compact', 'indented' or 'flexible', not {self.whitespace!r}",
             )
+        for flag in ("escapes", "integral_floats"):
+            if not isinstance(getattr(self, flag), bool):
+                raise ParameterError(flag, f"True or False, not {getattr(self, flag)!r}")
         for name, value, most in (
             ("indent", self.indent, _MAX_INDENT),
             ("max_depth", self.max_depth, _MAX_DEPTH),
             ("max_whitespace", self.max_whitespace, 1000),
         ):
-            if value is not None and not 1 <= value <= most:
+            if value is not None and (type(value) is not int or not 1 <= value <= most):
                 raise ParameterError(name, f"a number from 1 to {most}, not {value!r}")
 
     @classmethod

@@ -2,8 +2,9 @@
 
 What schemas really combine needs no automaton: a language whose texts all have a fitting length
 (`^[0-9]{10}$` with maxLength 10), or whose length varies in a repetition of fixed-length items
-beside parts of few lengths (`^https?://.*$` with maxLength 2000). Those stay nodes, in which a
-bound of any size costs nothing.
+beside parts of few lengths (`^https?://.*$` with maxLength 2000). Those stay nodes. Other languages
+become an automaton that is run beside a count (`ir/measured.py`). Either way a bound of any size
+costs nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from itertools import product
 from typing import NamedTuple
 
 from ..ir.dfa import Dfa
+from ..ir.measured import Measured
 from ..ir.nodes import NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
 from ..ir.walk import fold
+from ..regular.nfa import TooLarge
 from ..regular.path_lengths import path_lengths
+from ..regular.table import Table, combine
 from .span import Span
 
 _MAX_WAYS = 64
@@ -103,6 +107,22 @@ def with_length(node: Node, span: Span) -> Node | None:
             return _repetition(item, Span(low, high), span)
         case _:
             return None
+
+
+def measured(table: Table, span: Span) -> Node:
+    """The texts of `table` with a length in `span`, NEVER if there are none. Raises TooLarge."""
+    if table.is_empty:
+        return NEVER
+    if span.holds(Span(*table.lengths)):
+        return table.dfa
+    if span.low == 1 and span.high is None:
+        table = combine([table, Table.of_lengths(1, None)])
+        return NEVER if table.is_empty else table.dfa
+    node = Measured(table.dfa, len(table.rows), span.low, span.high)
+    try:
+        return node if node.fits(node.remainders(), 0, 0) else NEVER
+    except ValueError as error:
+        raise TooLarge from error
 
 
 def _repetition(item: Node, times: Span, span: Span) -> Node | None:

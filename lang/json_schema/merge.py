@@ -26,7 +26,6 @@ from .shapes import (
     Shape,
     is_void,
     kind_of,
-    same,
 )
 from .span import Span
 from .string_set import StringSet
@@ -47,7 +46,10 @@ def merge(a: Shape, b: Shape, holds: Callable[[object, Shape], bool]) -> Shape |
         assert isinstance(a, Listed)
         if b is WHOLE["object"] or b is WHOLE["array"]:
             return a
-        merged = Listed([value for value in a.values if holds(value, b)], a.path)
+        is_integer = a.is_integer or (isinstance(b, Listed) and b.is_integer)
+        is_integer |= isinstance(b, NumberSet) and b.integer is True
+        kept = [value for value in a.values if holds(value, b)]
+        merged = Listed(kept, a.path, is_integer=is_integer)
     elif isinstance(a, ObjectShape):
         assert isinstance(b, ObjectShape)
         merged = _merge_objects(a, b)
@@ -66,10 +68,14 @@ def merge(a: Shape, b: Shape, holds: Callable[[object, Shape], bool]) -> Shape |
 def _merge_objects(a: ObjectShape, b: ObjectShape) -> ObjectShape:
     if a == OBJECT or b == OBJECT:
         return b if a == OBJECT else a
-    declared = {key: both(demand, b.demand(key)) for key, demand in a.declared.items()}
+    declared = dict(a.declared)
+    if b.others:
+        declared = {key: both(demand, b.demand(key)) for key, demand in a.declared.items()}
     for key, demand in b.declared.items():
         if key not in declared:
             declared[key] = both(a.demand(key), demand)
+        elif not b.others:
+            declared[key] = both(declared[key], demand)
     return ObjectShape(
         a.path,
         declared,
@@ -228,8 +234,3 @@ def _outside(count: Span) -> Iterator[Span]:
 def exactly(value: int | float) -> Decimal:
     """A number of a schema, exactly as it was written."""
     return Decimal(value) if isinstance(value, int) else Decimal(repr(value))
-
-
-def common_values(a: list[object], b: list[object]) -> list[object]:
-    """The values of `a` that are also in `b`."""
-    return [value for value in a if any(same(value, other) for other in b)]

@@ -13,7 +13,8 @@ from ..errors import SchemaError
 from ..ir.nodes import NEVER, Node
 from ..regular.nfa import TooLarge
 from .multiples import least_common_multiple
-from .number_node import MAX_BOUND, number_node
+from .number_node import number_node
+from .scientific import LARGEST
 
 Edge: TypeAlias = tuple[Decimal, bool]
 """A bound, and whether it is itself outside."""
@@ -112,24 +113,26 @@ class NumberSet:
             )
         return True
 
-    def node(self, *, integral_floats: bool = False) -> Node:
+    def node(self, *, integral_floats: bool = False, extremes: bool = False) -> Node:
         """The JSON numbers of the set: a node without references.
 
         `integral_floats`: whole numbers may also be written with a fraction of zeros, or as -0.
+        `extremes`: exponents go as far as a double does, instead of to 299.
         Raises SchemaError, with path and keyword, for what has no grammar or too large a one.
         """
         for name, edge, sign in (("minimum", self.low, 1), ("maximum", self.high, -1)):
-            if edge is not None and edge[0] * sign >= MAX_BOUND:
+            if edge is not None and edge[0] * sign >= LARGEST:
                 raise SchemaError(
-                    f"only numbers beyond {MAX_BOUND:e} are left, which a double cannot hold",
+                    f"only numbers beyond {LARGEST} are left, which a double cannot hold",
                     self.path,
                     name,
                 )
         try:
-            return _node(replace(self, path=""), integral_floats)
+            return _node(replace(self, path=""), integral_floats, extremes)
         except TooLarge as error:
             raise SchemaError(
-                "the multiples within these bounds need too large an automaton; use smaller ones",
+                "the multiples and excluded numbers within these bounds need too large an "
+                "automaton; use fewer and smaller ones",
                 self.path,
                 "multipleOf",
             ) from error
@@ -181,5 +184,5 @@ def _joined(*parts: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
 
 
 @lru_cache(_CACHED_NODES)
-def _node(numbers: NumberSet, integral_floats: bool) -> Node:
-    return NEVER if numbers.is_empty() else number_node(numbers, integral_floats)
+def _node(numbers: NumberSet, integral_floats: bool, extremes: bool) -> Node:
+    return NEVER if numbers.is_empty() else number_node(numbers, integral_floats, extremes)

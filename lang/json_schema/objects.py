@@ -13,14 +13,15 @@ from functools import partial
 
 from ..errors import SchemaError
 from ..ir.nodes import NEVER, Alt, Element, Member, Members, Node, Seq, Unique
-from .build import Build, ascii_spelling, plain_spelling
+from .build import Build, ascii_spelling, plain_spelling, upper_spelling
 from .demand import ANYTHING, NOTHING, Demand, both, every
+from .escapes import has_one_spelling
 from .shapes import ANY_KEY, ObjectShape
 from .span import Span
 from .string_set import StringSet
 from .witnesses import witness_cases, witnessed_node
 
-_MAX_KEY_PARTS = 32
+_MAX_KEY_PARTS = 64
 
 
 def object_node(shape: ObjectShape, depth: int, build: Build) -> Node:
@@ -102,8 +103,9 @@ def _members(
         is_ordered = build.layout.key_order == "schema"
         return Members(listed, extra, comma, least, count.high, is_ordered)
 
-    if build.layout.escapes and not all(map(str.isascii, values)):
-        return Alt((members(plain_spelling), members(ascii_spelling)))
+    if build.layout.escapes and not all(map(has_one_spelling, values)):
+        ways = (plain_spelling, ascii_spelling, upper_spelling)
+        return Alt(tuple(dict.fromkeys(map(members, ways))))
     return members(plain_spelling)
 
 
@@ -113,6 +115,8 @@ def key_parts(shape: ObjectShape) -> list[tuple[StringSet, Demand]]:
     Declared keys are not excluded yet. Sets with different demands do not overlap.
     """
     demands = [(keys, demand) for keys, demand in shape.others if demand is not ANYTHING]
+    # what no pattern matches lies outside in as many ways as there are patterns: that comes last
+    demands.sort(key=lambda part: len(part[0].not_patterns))
     for_all = every(demand for keys, demand in demands if keys == ANY_KEY)
     if for_all is NOTHING:
         return []
@@ -122,10 +126,15 @@ def key_parts(shape: ObjectShape) -> list[tuple[StringSet, Demand]]:
             continue
         split: list[tuple[StringSet, Demand]] = []
         for part, old in parts:
-            joined = both(old, demand)
-            inside = [(part & keys, joined)] if joined is not NOTHING else []
-            outside = [(part & other, old) for other in keys.negated()]
-            split += [piece for piece in (*inside, *outside) if not piece[0].is_empty()]
+            joined, inside = both(old, demand), part & keys
+            if joined == old or _is_surely_empty(inside):
+                split.append((part, old))
+                continue
+            outside = [part & other for other in keys.negated()]
+            kept = [other for other in outside if not other.is_empty()]
+            if joined is not NOTHING:
+                split.append((inside if kept else part, joined))
+            split += [(other, old) for other in kept]
         parts = split
         if len(parts) > _MAX_KEY_PARTS:
             raise SchemaError(
@@ -135,6 +144,14 @@ def key_parts(shape: ObjectShape) -> list[tuple[StringSet, Demand]]:
                 "patternProperties",
             )
     return parts
+
+
+def _is_surely_empty(keys: StringSet) -> bool:
+    """Whether no key is in the set; False where that is unknown, as without a `format`."""
+    try:
+        return keys.is_empty()
+    except SchemaError:
+        return False
 
 
 def extra_member(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from decimal import Decimal
 from typing import Any
 
@@ -24,11 +24,11 @@ from .shapes import (
     SeenItems,
     SeenKeys,
     Shape,
+    identity,
     kind_of,
-    same,
 )
 from .span import Span
-from .string_set import StringSet
+from .string_set import StringSet, check_pattern
 
 _OBJECT = frozenset(
     "properties patternProperties additionalProperties required minProperties maxProperties".split()
@@ -137,6 +137,8 @@ class PlainKeywords:
         )
 
     def _string(self, node: Demand, schema: dict[str, Any], used: set[str]) -> StringSet:
+        if "pattern" in used:
+            check_pattern(schema["pattern"], node.path)  # here, where it stands
         formats: tuple[str, ...] = ()
         if "format" in used:
             name = schema["format"]
@@ -176,17 +178,12 @@ def listed_cases(values: list[object], path: str, *, tracked: bool = False) -> C
     `tracked`: objects and arrays become shapes that can remember which members were evaluated.
     """
     by_kind: dict[str, list[object]] = {}
-    texts: set[tuple[str, str]] = set()
+    known: set[Hashable] = set()
     for value in values:
-        kind = kind_of(value)
-        known = by_kind.setdefault(kind, [])
-        if isinstance(value, str):
-            if (kind, value) in texts:
-                continue
-            texts.add((kind, value))
-        elif any(same(value, other) for other in known):
-            continue
-        known.append(value)
+        identified = identity(value)
+        if identified not in known:
+            known.add(identified)
+            by_kind.setdefault(kind_of(value), []).append(value)
     cases: dict[str, tuple[Shape, ...]] = {}
     for kind, found in by_kind.items():
         if tracked and kind in ("object", "array"):

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 from ..errors import SchemaError
 from .demand import ANYTHING, NOTHING, Demand
 from .keywords import CHILDREN, Schema, child, draft_of, keywords_of
+from .metaschemas import metaschema, metaschema_draft
 from .source import checked
 
 
@@ -65,7 +66,7 @@ class Document:
         ):
             ref = str(demand.schema["$ref"])
             if demand in seen:
-                raise SchemaError(f"$ref {ref!r} leads back to itself", demand.path, "$ref")
+                raise SchemaError(f"$ref {ref!r:.200} leads back to itself", demand.path, "$ref")
             seen.add(demand)
             hint = ref.rsplit("/", 1)[-1] if "/" in ref else hint
             demand = self.resolve("$ref", ref, demand)
@@ -75,11 +76,15 @@ class Document:
         """The demand that the reference `ref` of a node means. Raises SchemaError."""
 
         def fail(message: str) -> SchemaError:
-            return SchemaError(f"{keyword} {ref!r} {message}", at.path, keyword)
+            return SchemaError(f"{keyword} {ref!r:.200} {message}", at.path, keyword)
 
         base, fragment = urldefrag(ref)
         base = urljoin(at.scope, base) if base else at.scope
-        resource = self._resources.get(base) or self._unscoped.get(urldefrag(ref)[0])
+        resource = (
+            self._resources.get(base)
+            or self._unscoped.get(urldefrag(ref)[0])
+            or self._metaschema(base)
+        )
         if resource is None:
             raise fail("is outside this document; copy its target into $defs")
         if fragment and not fragment.startswith("/"):
@@ -106,6 +111,22 @@ class Document:
             self._check_recursive(target, at)
         return self.demand(target, where, scope)
 
+    def _metaschema(self, uri: str) -> tuple[Schema, str] | None:
+        """The metaschema with this URI, from now on a part of the document.
+
+        None for one of a newer draft, whose keywords would mean something else here, and where the
+        document extends metaschemas by dynamic anchors of its own.
+        """
+        draft = metaschema_draft(uri)
+        names = (entry for entries in self._anchors.values() for entry in entries)
+        nodes = (node for node, _ in self._resources.values() if isinstance(node, dict))
+        is_extended = any(is_dynamic for _, _, is_dynamic in names) or any(
+            "$recursiveAnchor" in node for node in nodes
+        )
+        if draft is None or draft > self.draft or is_extended:
+            return None
+        return self._resources.setdefault(uri, (metaschema(draft), uri))
+
     def _walk(
         self, start: tuple[Schema, str], steps: list[str], scope: str
     ) -> tuple[object, str, str] | str:
@@ -120,7 +141,7 @@ class Document:
                 target = target[int(name)]
                 where = child(where, int(name))
             else:
-                return f"there is no {name!r} at {where}"
+                return f"there is no {name!r:.200} at {where}"
             scope = self._scopes.get(where, scope)
         return target, where, scope
 
@@ -171,7 +192,9 @@ class Document:
                 self._unscoped.setdefault(urldefrag(older)[0], (node, path))
             is_ref = self.is_ref_alone and "$ref" in node
             if isinstance(identity, str) and not is_ref:
-                base, anchor = urldefrag(urljoin(scope, identity))
+                # urljoin knows no fragments of a URN
+                whole = scope + identity if identity[:1] == "#" else urljoin(scope, identity)
+                base, anchor = urldefrag(whole)
                 if anchor and base == urldefrag(scope)[0] and self.draft <= 7:
                     self._anchors.setdefault((base, anchor), []).append((node, path, False))
                 else:

@@ -2,23 +2,41 @@
 
 The mantissa has one digit before the point, so that the exponent alone says how large the number
 is: all exponents between those of the bounds are free, and at a bound the mantissa is a bounded
-decimal. Python writes floats this way below 1e-4 and from 1e16 on.
+decimal. Python writes floats this way below 1e-4 and from 1e16 on. What a double cannot hold is not
+written: it would be read as zero or as infinity.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import NamedTuple
 
 from ..ir.nodes import NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
 from .numbers import DIGIT, FRACTION, integer_range, mantissa_range
 from .span import Span
 
-TINY = Span(-299, -5)
-"""The exponents of small numbers."""
+SMALLEST = Decimal(repr(math.ulp(0.0)))
+"""The smallest double above zero."""
 
-HUGE = Span(16, 299)
-"""The exponents of large numbers."""
+LARGEST = Decimal(repr(sys.float_info.max))
+"""The largest finite double."""
+
+
+class Exponents(NamedTuple):
+    """The exponents of numbers in scientific notation: of small numbers, and of large ones."""
+
+    tiny: Span
+    huge: Span
+
+
+WRITTEN = Exponents(Span(-299, -5), Span(16, 299))
+"""With a margin to what a double can hold, so that their grammar is short."""
+
+FINITE = Exponents(Span(SMALLEST.adjusted(), -5), Span(16, LARGEST.adjusted()))
+"""Everything that a double can hold."""
 
 _MANTISSA = Seq((CharClass(((0x31, 0x39),)), FRACTION))
 _E = CharClass(((0x45, 0x45), (0x65, 0x65)))
@@ -28,7 +46,7 @@ _MINUS = Literal("-")
 def scientific_range(low: Decimal | None, high: Decimal | None, exponents: Span) -> Node:
     """The numbers x with low <= x <= high whose exponent is in `exponents`, either sign.
 
-    A bound of None is absent. Zero is none of them.
+    A bound of None is absent. Zero is none of them, nor is what no double is near.
     """
     options: list[Node] = []
     if high is None or high > 0:
@@ -51,16 +69,15 @@ def rounded_mantissa(exponents: Span, digits: int) -> Node:
 
 def _positive(low: Decimal, high: Decimal | None, exponents: Span) -> Iterator[Node]:
     assert exponents.high is not None
-    first, last = exponents.low, exponents.high
-    if low > 0:
-        first = max(first, low.adjusted())
-    if high is not None:
-        last = min(last, high.adjusted())
+    low = max(low, SMALLEST)
+    high = LARGEST if high is None else min(high, LARGEST)
+    first = max(exponents.low, low.adjusted())
+    last = min(exponents.high, high.adjusted())
     for exponent in sorted({first, last}):
         if first <= exponent <= last:
-            least, most = low.scaleb(-exponent), None if high is None else high.scaleb(-exponent)
-            free = least <= 1 and (most is None or most >= 10)
-            at_most = None if most is None or most >= 10 else most
+            least, most = low.scaleb(-exponent), high.scaleb(-exponent)
+            free = least <= 1 and most >= 10
+            at_most = None if most >= 10 else most
             mantissa = _MANTISSA if free else mantissa_range(max(least, Decimal(1)), at_most)
             yield Seq((mantissa, exponent_node(Span(exponent, exponent))))
     if first + 1 <= last - 1:

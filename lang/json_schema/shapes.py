@@ -8,7 +8,7 @@ conjunction of plain keywords of its type; the shapes of one type are alternativ
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -164,17 +164,42 @@ class ArrayShape:
 
 
 class Listed:
-    """These values, all of one type, and no others; `values` are distinct."""
+    """These values, all of one type, and no others; `values` are distinct.
 
-    __slots__ = ("path", "texts", "values")
+    `is_integer`: numbers that must be integers, which in draft 4 have no fraction, not even of
+    zeros.
+    """
 
-    def __init__(self, values: Iterable[object], path: str = "$") -> None:
+    __slots__ = ("_identities", "is_integer", "path", "texts", "values")
+
+    _identities: frozenset[Hashable] | None
+
+    def __init__(
+        self, values: Iterable[object], path: str = "$", *, is_integer: bool = False
+    ) -> None:
         self.path = path
+        self.is_integer = is_integer
         self.values = tuple(values)
         self.texts = tuple(json.dumps(value) for value in self.values)
+        self._identities = None
+
+    @property
+    def identities(self) -> frozenset[Hashable]:
+        """The `identity` of each value."""
+        if self._identities is None:
+            self._identities = frozenset(map(identity, self.values))
+        return self._identities
+
+    def contains(self, value: object) -> bool:
+        """Whether the value is one of them."""
+        return identity(value) in self.identities
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Listed) and self.texts == other.texts
+        return (
+            isinstance(other, Listed)
+            and self.texts == other.texts
+            and self.is_integer == other.is_integer
+        )
 
     def __hash__(self) -> int:
         return hash(self.texts)
@@ -259,15 +284,19 @@ def _is_void_object(shape: ObjectShape) -> bool:
     )
 
 
-def same(a: object, b: object) -> bool:
-    """JSON equality: 1 is 1.0, and true is not 1."""
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    return a == b
+def identity(value: object) -> Hashable:
+    """Equal for equal JSON values and for no others: 1 is 1.0, and true is not 1."""
+    match value:
+        case bool():
+            return ("boolean", value)
+        case list():
+            return ("array", *map(identity, value))
+        case dict():
+            members = ((key, identity(below)) for key, below in value.items())
+            return ("object", frozenset(members))
+        case _:
+            assert value is None or isinstance(value, str | int | float)
+            return value
 
 
 def kind_of(value: object) -> str:

@@ -24,7 +24,7 @@ def checked(root: Schema) -> tuple[Schema, bool]:
     """
     if isinstance(root, bool):
         return root, False
-    todo: list[Any] = [root]
+    todo: list[Any] = [] if isinstance(root, bool) else [root]
     depth, count, has_names, is_plain = 0, 0, False, True
     while todo:
         depth += 1
@@ -64,6 +64,33 @@ def checked(root: Schema) -> tuple[Schema, bool]:
     return _plain(root), has_names  # type: ignore[return-value]
 
 
+def check_size(root: object) -> None:
+    """Raises SchemaError if `root`, written down, has too many levels or objects and lists.
+
+    Objects in memory can share their parts, so that a few of them stand for a text without end.
+    """
+    depth, count = 0, 0
+    todo: list[Any] = [] if isinstance(root, bool) else [root]
+    while todo and count <= MAX_NODES:
+        depth += 1
+        if depth > MAX_DEPTH + 1:
+            raise SchemaError(
+                f"nested deeper than {MAX_DEPTH} levels, or in a circle", _path_of(root, todo[0])
+            )
+        below: list[Any] = []
+        for node in todo:
+            values = node.values() if isinstance(node, Mapping) else node
+            below += [value for value in values if isinstance(value, Mapping | list | tuple)]
+            if count + len(below) > MAX_NODES:
+                break
+        count += len(below)
+        todo = below
+    if count > MAX_NODES:
+        raise SchemaError(
+            f"more than {MAX_NODES} objects and lists, each counted as often as it is used", "$"
+        )
+
+
 def _check_key(key: object, root: Schema, node: object) -> None:
     if not isinstance(key, str):
         raise SchemaError(f"the key {key!r} is no string", _path_of(root, node))
@@ -89,10 +116,9 @@ def _path_of(root: object, target: object) -> str:
 
 def _located(root: object) -> Iterator[tuple[object, str]]:
     todo: list[tuple[object, str]] = [(root, "$")]
-    while todo:
-        node, path = todo.pop()
+    for node, path in todo:  # grows while it is walked: level by level, as there may be a circle
         yield node, path
         if isinstance(node, Mapping):
             todo += [(value, child(path, str(key))) for key, value in node.items()]
-        elif isinstance(node, list):
+        elif isinstance(node, list | tuple):
             todo += [(value, child(path, i)) for i, value in enumerate(node)]

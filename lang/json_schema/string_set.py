@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import and_
 from typing import Literal, NamedTuple
 
 from ..errors import RegexError, SchemaError
 from ..ir.nodes import NEVER, SURROGATES, CharClass, Node, Repeat, Terminal
-from ..regex.expressions import escape, parse_fullmatch, parse_search
+from ..regex.expressions import escape, parse_search
 from ..regex.sets import ANY
 from ..regular.dfa_texts import of_texts
 from ..regular.nfa import Nfa, TooLarge
-from ..regular.table import Table, combine
+from ..regular.table import Table, combine, have_common_text
 from .escapes import FIRST_ESCAPABLE, quote
-from .formats import format_node, lean_format, outer_format_node
-from .lengths import with_length
+from .formats import format_node, format_table, longest_of_format, outer_format_table
+from .lengths import measured, with_length
 from .span import ANY_LENGTH, Span
 from .strings import CHAR, CHAR_OR_ESCAPE, encode, quoted
 
 _CACHED_PARTS = 512
 _CACHED_NODES = 1024
+_SHOWN = 300
+"""Characters of what an error names."""
 
 _ONE_SPELLING = frozenset(map(chr, range(0x20, FIRST_ESCAPABLE)))
 _ANY_TEXT = Repeat(CharClass(ANY), 0, None)
@@ -93,7 +96,9 @@ class StringSet:
         if self.is_plain:
             return self.length.high == 0 and "" in self.excluded
         with self._reporting():
-            return not self._table().has_length(self.length.low, self.length.high)
+            if self._span == ANY_LENGTH and (len(self._required) > 1 or self._forbidden):
+                return not have_common_text(*self._tables())
+            return _content(replace(self, path="")) == NEVER
 
     def node(self, *, escapes: bool = False) -> Node:
         """The JSON strings of the set, quotes included: a node without references.
@@ -108,6 +113,12 @@ class StringSet:
     def is_plain(self) -> bool:
         """Whether only lengths and excluded texts matter."""
         return not (self.patterns or self.not_patterns or self.formats or self.not_formats)
+
+    @property
+    def _span(self) -> Span:
+        """The lengths that the formats leave as well."""
+        longest = map(longest_of_format, self.formats)
+        return reduce(and_, (Span(0, high) for high in longest), self.length)
 
     @property
     def _required(self) -> list[Part]:
@@ -127,7 +138,7 @@ class StringSet:
 
     def _allows(self, text: str) -> bool:
         return (
-            len(text) in self.length
+            len(text) in self._span
             and text not in self.excluded
             and all(_nfa(part).accepts(text) for part in self._required)
             and not any(_nfa(part).accepts(text) for part in self._forbidden)
@@ -138,45 +149,23 @@ class StringSet:
         open_set = replace(self, excluded=frozenset())
         return sorted(filter(open_set._allows, filter(_is_text, self.excluded)))
 
-    def _table(self) -> Table:
-        """All but the lengths. Raises TooLarge."""
-        return self._combined(self._required)
-
-    def _combined(self, required: list[Part]) -> Table:
+    def _tables(self) -> tuple[list[Table], list[Table]]:
+        """All but the lengths: what texts must be in, and what not. Raises TooLarge."""
         forbidden = [_table(part) for part in self._forbidden]
         if texts := self._excludable():
             forbidden.append(Table.of_node(of_texts(texts)))
-        return combine([_table(part) for part in required], forbidden)
-
-    def _counted(self, table: Table) -> Table:
-        """The texts of `table` with these lengths, or of its lean forms. Raises TooLarge."""
-        low, high = self.length.low, self.length.high
-        leans = {name: lean for name in self.formats if (lean := lean_format(name))}
-        if high is not None and leans:
-            required = [
-                Part("lean format", part.text) if part.text in leans else part
-                for part in self._required
-            ]
-            high = min(high, *(lean.longest for lean in leans.values()))
-            if low <= high:
-                few = combine([self._combined(required), Table.of_lengths(low, high)])
-                if not few.is_empty:
-                    return few
-        return combine([table, Table.of_lengths(low, self.length.high)])
+        return [_table(part) for part in self._required], forbidden
 
     def _content(self) -> Node:
-        """The decoded strings as a node. Raises TooLarge."""
-        if self.length.is_empty:
+        """The decoded strings as a node, NEVER if there are none. Raises TooLarge."""
+        if self._span.is_empty:
             return NEVER
         required = self._required
         if len(required) < 2 and not self._forbidden and not self._excludable():
-            node = with_length(_parsed(required[0]) if required else _ANY_TEXT, self.length)
+            node = with_length(_parsed(required[0]) if required else _ANY_TEXT, self._span)
             if node is not None:
                 return node
-        table = self._table()
-        if not self.length.holds(Span(*table.lengths)):
-            table = self._counted(table)
-        return NEVER if table.is_empty else table.dfa
+        return measured(combine(*self._tables()), self._span)
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -210,7 +199,16 @@ class StringSet:
             names.append("the lengths")
         if self.excluded:
             names.append("the excluded texts")
-        return ", ".join(names)
+        described = ", ".join(names)
+        return described if len(described) <= _SHOWN else f"{described[:_SHOWN]}..."
+
+
+def check_pattern(pattern: str, path: str) -> None:
+    """Raises SchemaError, at this path, for a `pattern` without a grammar."""
+    try:
+        _parsed(Part("pattern", pattern))
+    except RegexError as error:
+        raise SchemaError(f"pattern: {error}", path, "pattern") from error
 
 
 class NoNegation(Exception):
@@ -220,7 +218,7 @@ class NoNegation(Exception):
 class Part(NamedTuple):
     """One language that a text must be in, or must not be in."""
 
-    kind: Literal["pattern", "format", "lean format", "at most format"]
+    kind: Literal["pattern", "format", "at most format"]
     text: str
 
 
@@ -239,8 +237,13 @@ def _node(strings: StringSet, escapes: bool) -> Node:
         if not escapes or all(char in _ONE_SPELLING for text in texts for char in text):
             free = Repeat(CHAR_OR_ESCAPE if escapes else CHAR, strings.length.low, None)
             return Terminal(quoted(free), frozenset(map(quote, texts)))
-    content = strings._content()
+    content = _content(strings)
     return NEVER if content == NEVER else Terminal(quoted(encode(content, escapes=escapes)))
+
+
+@lru_cache(_CACHED_NODES)
+def _content(strings: StringSet) -> Node:
+    return strings._content()
 
 
 @lru_cache(_CACHED_PARTS)
@@ -251,20 +254,22 @@ def _parsed(part: Part) -> Node:
             return parse_search(part.text)
         case "format":
             return format_node(part.text)
-        case "lean format":
-            lean = lean_format(part.text)
-            assert lean is not None
-            return parse_fullmatch(lean.pattern)
         case "at most format":
-            node = outer_format_node(part.text)
-            if node is None:
-                raise NoNegation(part.text)
-            return node
+            return _table(part).dfa
 
 
 @lru_cache(_CACHED_PARTS)
 def _table(part: Part) -> Table:
-    return Table.of_node(_parsed(part))
+    match part.kind:
+        case "pattern":
+            return Table.of_node(_parsed(part))
+        case "format":
+            return format_table(part.text)
+        case "at most format":
+            table = outer_format_table(part.text)
+            if table is None:
+                raise NoNegation(part.text)
+            return table
 
 
 @lru_cache(_CACHED_PARTS)

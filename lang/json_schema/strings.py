@@ -13,11 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from ..ir.dfa import Dfa
+from ..ir.dfa import Dfa, Edge
+from ..ir.measured import Measured
 from ..ir.nodes import MAX_CODE_POINT, Alt, CharClass, Literal, Node, Repeat, Seq, Terminal
 from ..ir.walk import fold
 from ..regex.sets import ANY, Ranges, complement, intersection, union
-from .escapes import ALWAYS_ESCAPED, BACKSLASH, CONTROLS, FIRST_ESCAPABLE, SHORT, quote
+from .escapes import (
+    ALWAYS_ESCAPED,
+    BACKSLASH,
+    CONTROLS,
+    FIRST_ESCAPABLE,
+    SHORT,
+    has_one_spelling,
+    quote,
+)
 from .strings_dfa import encode_dfa
 
 ESCAPABLE: Ranges = intersection(ANY, ((FIRST_ESCAPABLE, MAX_CODE_POINT),))
@@ -29,7 +38,24 @@ _CACHED_CLASSES = 256
 
 def quoted(content: Node) -> Node:
     """A JSON string whose encoded content is `content`."""
+    if isinstance(content, Measured):
+        return _quoted_measured(content)
     return Seq((Literal('"'), content, Literal('"')))
+
+
+def _quoted_measured(content: Measured) -> Measured:
+    """With the quotes inside: the opening one leads to a state of a unit, so it counts as one."""
+    quote, last = ord('"'), len(content.dfa.edges) + 1
+    edges: list[tuple[Edge, ...]] = [((quote, quote, 1),)]
+    for state, following in enumerate(content.dfa.edges):
+        moved = [(low, high, to + 1) for low, high, to in following]
+        if state in content.dfa.accepting:
+            moved.append((quote, quote, last))
+        edges.append(tuple(sorted(moved)))
+    edges.append(())
+    high = None if content.max is None else content.max + 1
+    dfa = Dfa(tuple(edges), frozenset((last,)))
+    return Measured(dfa, content.units + 1, content.min + 1, high)
 
 
 def encode(node: Node, *, escapes: bool = False) -> Node:
@@ -52,6 +78,9 @@ def encode(node: Node, *, escapes: bool = False) -> Node:
                 return Repeat(below[0], low, high)
             case Dfa():
                 return encode_dfa(node, escapes=escapes)
+            case Measured(dfa, units, low, high):
+                # the states of the spellings come after those of the automaton
+                return Measured(encode_dfa(dfa, escapes=escapes), units, low, high)
             case _:
                 raise AssertionError(f"{type(node).__name__} is no language of decoded text")
 
@@ -59,7 +88,7 @@ def encode(node: Node, *, escapes: bool = False) -> Node:
 
 
 def _encode_text(text: str, escapes: bool) -> Node:
-    if not escapes or all(ord(char) < FIRST_ESCAPABLE for char in text):
+    if not escapes or has_one_spelling(text):
         return Literal(quote(text)[1:-1])
     return Seq(tuple(encode_class(((ord(char), ord(char)),), escapes=escapes) for char in text))
 

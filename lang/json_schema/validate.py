@@ -11,8 +11,8 @@ from .shapes import (
     Listed,
     ObjectShape,
     Shape,
+    identity,
     kind_of,
-    same,
 )
 
 
@@ -30,8 +30,8 @@ class Validator:
     def holds(self, value: object, shape: Shape) -> bool:
         """Whether the value, which is of the shape's type, has the shape. Raises SchemaError."""
         match shape:
-            case Listed(values=values):
-                return any(same(value, other) for other in values)
+            case Listed():
+                return shape.contains(value)
             case ObjectShape():
                 assert isinstance(value, dict)
                 return (
@@ -60,4 +60,4 @@ class Validator:
 
 
 def _has_equals(values: list[object]) -> bool:
-    return any(same(value, other) for i, value in enumerate(values) for other in values[:i])
+    return len(set(map(identity, values))) < len(values)

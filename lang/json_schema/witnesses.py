@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from ..errors import SchemaError
 from ..ir.nodes import NEVER, Alt, Element, Literal, Node, Seq, Unique
-from .build import Build, ascii_spelling, plain_spelling
+from .build import Build
 from .demand import NOTHING, Demand, both
 from .shapes import ANY_COUNT, ObjectShape, is_void
 from .states import counted
 from .string_set import StringSet
+from .strings import encode, quoted
 
 _MAX_STATES = 500
 
@@ -109,11 +110,7 @@ def _declared(shape: ObjectShape, depth: int, build: Build) -> Iterator[_Kind]:
     for key, demand in shape.declared.items():
         value = build.node(demand, depth + 1, key) if demand is not NOTHING else NEVER
         if value != NEVER:
-            spellings = [plain_spelling(key)]
-            if build.layout.escapes:
-                spellings.append(ascii_spelling(key))
-            texts = tuple(Literal(text) for text in dict.fromkeys(spellings))
-            name: Node = texts[0] if len(texts) == 1 else Alt(texts)
+            name = quoted(encode(Literal(key), escapes=build.layout.escapes))
             if shape.size != ANY_COUNT and key not in bits:
                 name = Element(name)
             node = build.define("member", Seq((name, build.punctuation.colon, value)))

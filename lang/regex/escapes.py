@@ -144,20 +144,25 @@ def read_class(pattern: str, at: int, classes: Classes) -> tuple[Ranges, bool, i
         first, after = _read_member(pattern, position, classes)
         if pattern[after : after + 1] == "-" and pattern[after + 1 : after + 2] not in ("]", ""):
             last, end = _read_member(pattern, after + 1, classes)
-            if not (isinstance(first, int) and isinstance(last, int)):
+            if isinstance(first, int) and isinstance(last, int):
+                if last < first:
+                    raise RegexError(
+                        f"bad range {pattern[position:end]}: it runs backwards; swap the ends",
+                        pattern,
+                        position,
+                    )
+                parts.append((first, last))
+            elif classes is ECMA:
+                # a dash beside a set stands for itself (ECMA-262, annex B)
+                for part in (first, ord("-"), last):
+                    parts.extend([(part, part)] if isinstance(part, int) else part)
+            else:
                 raise RegexError(
                     f"bad range {pattern[position:end]}: both ends must be single characters; "
                     "write \\- for a dash",
                     pattern,
                     position,
                 )
-            if last < first:
-                raise RegexError(
-                    f"bad range {pattern[position:end]}: it runs backwards; swap the ends",
-                    pattern,
-                    position,
-                )
-            parts.append((first, last))
             position = end
         else:
             parts.extend([(first, first)] if isinstance(first, int) else first)

@@ -7,6 +7,7 @@ what determinising a pattern such as `(a|aa){900,1000}` spends its time on.
 from __future__ import annotations
 
 from ..ir.dfa import Dfa
+from ..ir.measured import Measured
 from ..ir.nodes import Alt, CharClass, Literal, Node, Ref, Repeat, Seq, Terminal
 from ..regex.sets import Ranges
 from .alphabet import NO_CLASS, distinguish
@@ -16,6 +17,9 @@ MAX_STATES = 25_000
 
 MAX_WORK = 3_000_000
 """Moves that one automaton may try, in all its steps: about a second."""
+
+
+_KEPT_ROWS = 500
 
 
 class TooLarge(Exception):
@@ -61,6 +65,11 @@ class Fragments:
                 return self._repeat(item, low, high, start)
             case Dfa():
                 return self._automaton(node, start)
+            case Measured():
+                written = node.written()
+                if written is None:
+                    raise TooLarge
+                return self._automaton(written, start)
             case Terminal(inner, excluded) if not excluded:
                 return self.add(inner, start)
             case Ref(name):
@@ -133,6 +142,7 @@ class Nfa:
         self._raw = fragments.moves
         self._classes = classes
         self._moves: list[list[tuple[int, int]] | None] = [None] * len(fragments.moves)
+        self._rows: dict[int, list[int | None]] = {}
         self.work = 0
         self._closing = 0
         self.start = self._closure(start)
@@ -166,8 +176,17 @@ class Nfa:
             number = self.alphabet.of(char)
             if states is None or number == NO_CLASS:
                 return False
-            states = self.step(states)[number]
+            states = self._row(states)[number]
         return states is not None and self.is_accepting(states)
+
+    def _row(self, states: int) -> list[int | None]:
+        """`step`, remembered: the keys of a schema begin alike."""
+        row = self._rows.get(states)
+        if row is None:
+            row = self.step(states)
+            if len(self._rows) < _KEPT_ROWS:
+                self._rows[states] = row
+        return row
 
     def _moves_of(self, state: int) -> list[tuple[int, int]]:
         moves = self._moves[state]

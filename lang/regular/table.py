@@ -8,10 +8,10 @@ exceed them is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..ir.dfa import Dfa, Edge
 from ..ir.nodes import Node
@@ -89,41 +89,6 @@ class Table:
         """
         return path_lengths([set(row) - {DEAD} for row in self.rows], self.accepting)
 
-    def has_length(self, low: int, high: int | None) -> bool:
-        """Whether some accepted text has `low` to `high` code points. Raises TooLarge.
-
-        The states after n characters, whatever they are, repeat from some n on; so a bound that is
-        far away is not walked to.
-        """
-        shortest, _ = self.lengths
-        if self.accepting and low <= shortest and (high is None or shortest <= high):
-            return True
-        following = [_bits(set(row) - {DEAD}) for row in self.rows]
-        final = _bits(self.accepting)
-        reached, length, work = 1, 0, 0
-        on_the_way: dict[int, int] | None = {}
-        within: set[int] = set()
-        while reached and (high is None or length <= high):
-            if length >= low:
-                if reached & final:
-                    return True
-                if reached in within:
-                    return False
-                within.add(reached)
-            elif on_the_way is not None:
-                if reached in on_the_way:
-                    period = length - on_the_way[reached]
-                    length += (low - length) // period * period
-                    on_the_way = None
-                    continue
-                on_the_way[reached] = length
-            work += reached.bit_count()
-            if work > MAX_WORK:
-                raise TooLarge
-            reached = _union_of(following, reached)
-            length += 1
-        return False
-
     @cached_property
     def dfa(self) -> Dfa:
         """The same automaton as a node of the IR."""
@@ -140,24 +105,6 @@ class Table:
             targets = list(locals_)[1:]
             edges.append(tuple((low, high, targets[i]) for low, high, i in shapes[shape]))
         return Dfa(tuple(edges), self.accepting)
-
-
-def _bits(states: Iterable[int]) -> int:
-    """The set as an int with a bit per state."""
-    bits = 0
-    for state in states:
-        bits |= 1 << state
-    return bits
-
-
-def _union_of(sets: list[int], members: int) -> int:
-    """The union of the sets with these numbers; sets are ints with a bit per element."""
-    joined = 0
-    while members:
-        lowest = members & -members
-        joined |= sets[lowest.bit_length() - 1]
-        members ^= lowest
-    return joined
 
 
 def _ranges(row: Row, intervals: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -180,9 +127,47 @@ def combine(required: Sequence[Table], forbidden: Sequence[Table] = ()) -> Table
     parts = [*required, *forbidden]
     if len(parts) == 1:
         return parts[0]
-    alphabet, keys = join([part.alphabet for part in parts])
+    product = _product(required, forbidden)
     if any(part.is_empty for part in required):
+        alphabet = product.alphabet
         return Table(alphabet, ((DEAD,) * alphabet.size,), frozenset())
+    return explore(product.alphabet, product.start, product.step, product.accepts)
+
+
+def have_common_text(required: Sequence[Table], forbidden: Sequence[Table] = ()) -> bool:
+    """Whether `combine` of these is not empty: a search that ends at the shortest text.
+
+    Raises TooLarge.
+    """
+    if any(part.is_empty for part in required):
+        return False
+    product = _product(required or [Table.of_lengths(0, None)], forbidden)
+    seen = {product.start}
+    todo = [product.start]
+    for states in todo:  # grows while it is walked
+        if product.accepts(states):
+            return True
+        for target in product.step(states):
+            if target is not None and target not in seen:
+                seen.add(target)
+                todo.append(target)
+        if len(seen) > MAX_STATES or len(seen) * product.alphabet.size > MAX_MOVES:
+            raise TooLarge
+    return False
+
+
+class _Product(NamedTuple):
+    """Several automata run side by side; a state is one of each, what only forbids may be DEAD."""
+
+    alphabet: Alphabet
+    start: Row
+    step: Callable[[Row], list[Row | None]]
+    accepts: Callable[[Row], bool]
+
+
+def _product(required: Sequence[Table], forbidden: Sequence[Table]) -> _Product:
+    parts = [*required, *forbidden]
+    alphabet, keys = join([part.alphabet for part in parts])
     must = len(required)
     tables = [part.rows for part in parts]
     columns = [[key[i] for key in keys] for i in range(len(parts))]
@@ -204,7 +189,7 @@ def combine(required: Sequence[Table], forbidden: Sequence[Table] = ()) -> Table
             for i, (state, part) in enumerate(zip(states, parts, strict=True))
         )
 
-    return explore(alphabet, (0,) * len(parts), step, accepts)
+    return _Product(alphabet, (0,) * len(parts), step, accepts)
 
 
 def explore(

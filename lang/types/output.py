@@ -15,10 +15,11 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from types import UnionType
 from typing import (
+    Annotated,
     Any,
     Literal,
     NoReturn,
@@ -32,6 +33,7 @@ from typing import (
 )
 
 from pydantic import BaseModel, Field, PydanticUserError, TypeAdapter, create_model
+from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict as ModernTypedDict
 
 from ..errors import SchemaError
@@ -57,8 +59,14 @@ def output_type(annotation: object) -> OutputType:
     """
     if isinstance(annotation, bool | Mapping):
         return OutputType(annotation, _load)
-    if inspect.isroutine(annotation):
+    if inspect.isroutine(annotation) or isinstance(annotation, partial):
         return _arguments(annotation)
+    if isinstance(annotation, (str, bytes, int, float, list, set, tuple)):
+        raise SchemaError(
+            f"expected a type, or a JSON Schema as a dict, got {type(annotation).__name__} "
+            f"{annotation!r:.80}; read the text of a schema with json.loads",
+            "$",
+        )
     return _adapted(_with_modern_typed_dicts(annotation), _name(annotation))
 
 
@@ -127,8 +135,13 @@ def _adapter(annotation: Any, name: str) -> tuple[TypeAdapter[Any], dict[str, An
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
         return adapter, adapter.json_schema(schema_generator=OutputSchema, mode="validation")
-    except (PydanticUserError, NameError, TypeError) as error:
-        raise SchemaError(f"{name} cannot be an output type: {error}", "$") from error
+    except Exception as error:  # pydantic lets all kinds through for types that are none
+        raise SchemaError(f"{name} cannot be an output type: {_reason(error)}", "$") from error
+
+
+def _reason(error: Exception) -> str:
+    """What pydantic says is wrong, without what is to be done about models."""
+    return str(error).partition("\n")[0].partition(" Set `arbitrary_types_allowed")[0]
 
 
 class Arguments:
@@ -146,19 +159,25 @@ class Arguments:
         self._fields: dict[str, str] = {}
         fields: dict[str, Any] = {}
         for number, parameter in enumerate(signature.parameters.values()):
-            annotation = self._annotation(parameter)
-            default = ... if parameter.default is parameter.empty else parameter.default
+            annotation, default = self._annotation(parameter), parameter.default
             # a parameter may have a name that a model's field cannot, such as `schema` or `_x`
-            field = f"parameter_{number}"
+            field, key = f"parameter_{number}", parameter.name
             self._fields[parameter.name] = field
-            fields[field] = (annotation, Field(default, alias=parameter.name))
+            if isinstance(default, FieldInfo):  # it has the default, and bounds beside it
+                annotation, key = Annotated[annotation, default], default.alias or key
+                fields[field] = (annotation, Field(alias=key))
+            else:
+                given = ... if default is parameter.empty else default
+                fields[field] = (annotation, Field(given, alias=key))
         title = self.name.replace("<", "").replace(">", "")
         try:
             self.model: type[BaseModel] = create_model(title, **fields)
         except (PydanticUserError, NameError, TypeError) as error:
-            raise SchemaError(f"{self.name} cannot be called by a model: {error}", "$") from error
+            raise SchemaError(
+                f"{self.name} cannot be called by a model: {_reason(error)}", "$"
+            ) from error
 
-    def _annotation(self, parameter: inspect.Parameter) -> object:
+    def _annotation(self, parameter: inspect.Parameter) -> Any:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise SchemaError(
                 f"{self.name}: the parameter {parameter} cannot be given by name",

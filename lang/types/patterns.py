@@ -112,7 +112,30 @@ def _uuid(version: int) -> str:
     return rf"{digit}{{8}}-{digit}{{4}}-{version}{digit}{{3}}-[89ABab]{digit}{{3}}-{digit}{{12}}"
 
 
-BASE64, BASE64_URL, HEX = _base64("+/"), _base64("_-"), "([0-9A-Fa-f]{2})*"
+def base64_url_of(low: int, high: int | None) -> str:
+    """URL-safe base64 of `low` to `high` bytes; None is no bound."""
+    if low == 0 and high is None:
+        return _base64("_-")
+    any_ = "[A-Za-z0-9_-]"
+    ends = ("", f"{any_}[AQgw]==", f"{any_}{{2}}[AEIMQUYcgkosw048]=")
+    shapes = []
+    for rest, end in enumerate(ends):
+        least = max(-((rest - low) // 3), 0)
+        if high is None:
+            shapes.append(f"({any_}{{4}}){{{least},}}{end}")
+        elif (most := (high - rest) // 3) >= least:
+            shapes.append(f"({any_}{{4}}){{{least},{most}}}{end}")
+    return "|".join(shapes)
+
+
+def hex_of(low: int, high: int | None) -> str:
+    """`low` to `high` bytes as hexadecimal digits; None is no bound."""
+    return f"([0-9A-Fa-f]{{2}}){{{low},{'' if high is None else high}}}"
+
+
+_DECIMAL = r"\d{1,310}(\.\d{1,350})?([eE][+-]?\d{1,3})?"
+COMPLEX = rf"^-?{_DECIMAL}([+-]{_DECIMAL}j)?$"
+_FRACTION = r"-?\d{1,40}(/[1-9]\d{0,39})?"
 
 FORMATS: dict[str, str | None] = {
     "ipv4network": _ipv4_network(),
@@ -122,8 +145,10 @@ FORMATS: dict[str, str | None] = {
     "ipv6interface": _IPV6_INTERFACE,
     "ipvanyinterface": f"{_IPV4_INTERFACE}|{_IPV6_INTERFACE}",
     "ipvanyaddress": f"{_IPV4}|{_IPV6}",
-    "base64": BASE64,
-    "base64url": BASE64_URL,
+    "base64": _base64("+/"),
+    "base64url": _base64("_-"),
+    "fraction": _FRACTION,
+    "zoneinfo": None,
     **{f"uuid{version}": _uuid(version) for version in (1, 3, 4, 5, 6, 7, 8)},
     "path": None,
     "password": None,
@@ -154,6 +179,8 @@ def url_pattern(schemes: list[str] | None, max_length: int | None) -> str | None
         if spare < 40:
             return None
         path, rest = f"{{0,{spare // 2}}}", f"{{0,{spare // 4}}}"
+    if schemes == ["file"]:
+        return rf"^file:///{_URL_CHAR}{path}$"
     scheme = "[a-z][a-z0-9]{1,14}" if schemes is None else f"({'|'.join(map(re.escape, schemes))})"
     return (
         rf"^{scheme}://{_HOST}(:[1-9]\d{{0,3}})?(/{_URL_CHAR}{path})?"

@@ -10,9 +10,11 @@ the user's own, is checked when the value is read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
+from zoneinfo import available_timezones
 
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
@@ -20,6 +22,11 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema, to_json
 
 from . import patterns as patterns
 
+MAX_LISTED_KEYS = 1000
+"""Integers that the keys of a dict may be, where they are bounded."""
+
+_MAX_QUOTIENT_DIGITS = 12
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _DATA_KEYWORDS = frozenset({"enum", "const", "default", "examples"})
 
 
@@ -109,11 +116,18 @@ class OutputSchema(GenerateJsonSchema):
         return json_schema
 
     def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
-        json_schema = super().bytes_schema(schema)
-        del json_schema["format"]
-        encoded = {"base64": patterns.BASE64_URL, "hex": patterns.HEX}
-        pattern = encoded.get(str(self._config.val_json_bytes))
-        return json_schema if pattern is None else {"type": "string", "pattern": f"^({pattern})$"}
+        low, high = schema.get("min_length", 0), schema.get("max_length")
+        match self._config.val_json_bytes:
+            case "base64":
+                return {"type": "string", "pattern": f"^({patterns.base64_url_of(low, high)})$"}
+            case "hex":
+                return {"type": "string", "pattern": f"^({patterns.hex_of(low, high)})$"}
+            case _:
+                json_schema = super().bytes_schema(schema)
+                del json_schema["format"]
+                if low or high is not None:  # a length in bytes: one for each ASCII character
+                    json_schema["pattern"] = r"^[\x00-\x7f]*$"
+                return json_schema
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
         pattern = patterns.datetime_pattern(_timezone(schema))
@@ -132,6 +146,17 @@ class OutputSchema(GenerateJsonSchema):
         json_schema = super().url_schema(schema)
         pattern = patterns.url_pattern(schema.get("allowed_schemes"), schema.get("max_length"))
         return json_schema if pattern is None else {"type": "string", "pattern": pattern}
+
+    def multi_host_url_schema(self, schema: core_schema.MultiHostUrlSchema) -> JsonSchemaValue:
+        pattern = patterns.url_pattern(schema.get("allowed_schemes"), schema.get("max_length"))
+        json_schema = super().multi_host_url_schema(schema)
+        return json_schema if pattern is None else {"type": "string", "pattern": pattern}
+
+    def complex_schema(self, schema: core_schema.ComplexSchema) -> JsonSchemaValue:
+        return {"type": "string", "pattern": patterns.COMPLEX}
+
+    def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> JsonSchemaValue:
+        raise PydanticInvalidForJsonSchema("a class has no JSON; use a Literal of names")
 
     def json_schema(self, schema: core_schema.JsonSchema) -> JsonSchemaValue:
         raise PydanticInvalidForJsonSchema(
@@ -157,6 +182,12 @@ class OutputSchema(GenerateJsonSchema):
             value: Any = schema.get(key)
             if value is not None:
                 bounds[name] = int(value) if value == int(value) else float(value)
+        if "multipleOf" in bounds:  # pydantic divides, which takes all digits of the quotient
+            limit = 10**_MAX_QUOTIENT_DIGITS * bounds["multipleOf"]
+            if "minimum" not in bounds and "exclusiveMinimum" not in bounds:
+                bounds["minimum"] = -limit
+            if "maximum" not in bounds and "exclusiveMaximum" not in bounds:
+                bounds["maximum"] = limit
         return bounds
 
 
@@ -193,9 +224,12 @@ def _refuse_unreadable(schema: core_schema.CoreSchema, value: object) -> None:
 
 def _key_names(key: JsonSchemaValue) -> JsonSchemaValue | None:
     """The schema of the keys, as strings, of which the key type's own schema is `key`."""
+    listed = [key["const"]] if "const" in key else key.get("enum")
+    if listed is not None and "$ref" not in key:
+        return {"enum": _key_texts(listed)}
     match key.get("type"):
         case "integer":
-            return {"pattern": patterns.INTEGER}
+            return _integer_keys(key)
         case "number":
             return {"pattern": patterns.NUMBER}
         case "boolean":
@@ -211,6 +245,33 @@ def _key_names(key: JsonSchemaValue) -> JsonSchemaValue | None:
         case _:
             options = [option for option in key.get("anyOf", []) if option.get("type") == "string"]
             return options[0] if options else None
+
+
+def _key_texts(listed: Sequence[object]) -> list[str]:
+    """Those of a Literal's values that pydantic reads from a key."""
+    texts = [value for value in listed if isinstance(value, str)]
+    if not texts:
+        raise PydanticInvalidForJsonSchema(
+            f"the keys of a dict are strings in JSON, and pydantic reads none of {listed!r:.80} "
+            "from one; use an Enum, or strings"
+        )
+    return texts
+
+
+def _integer_keys(key: JsonSchemaValue) -> JsonSchemaValue:
+    """The texts of integers, which are listed if they are bounded."""
+    bounds = {name: value for name, value in key.items() if name in _BOUNDS}
+    if not bounds:
+        return {"pattern": patterns.INTEGER}
+    least = max(key.get("minimum", -math.inf), key.get("exclusiveMinimum", -math.inf) + 1)
+    most = min(key.get("maximum", math.inf), key.get("exclusiveMaximum", math.inf) - 1)
+    if not most - least < MAX_LISTED_KEYS:
+        raise PydanticInvalidForJsonSchema(
+            f"integers as keys are listed where they are bounded: at most {MAX_LISTED_KEYS:,}, and "
+            f"both bounds are needed, not {bounds}"
+        )
+    step = key.get("multipleOf", 1)
+    return {"enum": [str(n) for n in range(least, most + 1) if n % step == 0]}
 
 
 def _timezone(schema: core_schema.DatetimeSchema | core_schema.TimeSchema) -> str | None:
@@ -263,6 +324,8 @@ def _spell_formats(node: Any) -> None:
         if key not in _DATA_KEYWORDS:
             _spell_formats(value)
     name = node.get("format")
+    if name == "zoneinfo":
+        node["enum"] = sorted(available_timezones())
     if isinstance(name, str) and name in patterns.FORMATS:
         del node["format"]
         pattern = patterns.FORMATS[name]

@@ -12,6 +12,7 @@ A walk keeps one automaton state per node; each level is one gather from the lev
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,17 @@ class Branch(NamedTuple):
     children: dict[int, int]
 
 
+class Scalars(NamedTuple):
+    """Arrays of a trie, for scalar code."""
+
+    entries: memoryview[int]
+    entry_starts: memoryview[int]
+    entry_ends: memoryview[int]
+    first_child: memoryview[int]
+    n_children: memoryview[int]
+    byte: bytes
+
+
 class ByteTrie:
     """Byte strings, each with a number (its *entry*), as a trie. Immutable.
 
@@ -32,6 +44,7 @@ class ByteTrie:
         parent: int32[n_nodes], -1 for the root.
         byte: uint8[n_nodes], the last byte of the node's text.
         first_child: int32[n_nodes], the first of `n_children` consecutive nodes.
+        n_entries: one more than the largest entry.
         level_starts: n_levels + 1 node numbers; level d is `level_starts[d]:level_starts[d + 1]`.
     """
 
@@ -48,6 +61,7 @@ class ByteTrie:
         self.byte = byte
         self.level_starts = level_starts
         self.n_nodes = len(parent)
+        self.n_entries = int(entries.max(initial=-1)) + 1
         self.n_children: NDArray[np.int32] = np.bincount(parent[1:], minlength=self.n_nodes).astype(
             np.int32
         )
@@ -59,10 +73,27 @@ class ByteTrie:
         self._entries: NDArray[np.int64] = entries[order]
         self._entry_ends: NDArray[np.int64] = np.cumsum(counts)
         self._entry_starts: NDArray[np.int64] = self._entry_ends - counts
+        # scalar code reads views and bytes faster than arrays
+        self._scalars = Scalars(
+            self._entries.data,
+            self._entry_starts.data,
+            self._entry_ends.data,
+            self.first_child.data,
+            self.n_children.data,
+            byte.tobytes(),
+        )
         self._branches: dict[int, Branch] = {}
 
     def __len__(self) -> int:
         return self.n_nodes
+
+    def digest(self) -> bytes:
+        """A hash of the byte strings and their entries: equal for equal tries, in any process."""
+        sha = hashlib.sha256()
+        for array in (self.parent, self.byte, self._entries, self._entry_ends):
+            sha.update(f"{array.dtype.str} {len(array)}\n".encode())
+            sha.update(array.tobytes())
+        return sha.digest()
 
     def entries_at(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The entries that end at any of `nodes`, each as often as its node occurs."""
@@ -95,10 +126,12 @@ class ByteTrie:
         """One node, for scalar code; remembered."""
         known = self._branches.get(node)
         if known is None:
-            first = int(self.first_child[node])
-            end = first + int(self.n_children[node])
-            children = dict(zip(self.byte[first:end].tolist(), range(first, end), strict=True))
-            known = self._branches[node] = Branch(self.entries_of(node).tolist(), children)
+            entries, starts, ends, first_child, n_children, byte = self._scalars
+            first = first_child[node]
+            end = first + n_children[node]
+            children = dict(zip(byte[first:end], range(first, end), strict=True))
+            known = Branch(entries[starts[node] : ends[node]].tolist(), children)
+            self._branches[node] = known
         return known
 
     def children(self, node: int) -> dict[int, int]:

@@ -20,6 +20,9 @@ from .token_trie import TokenTrie
 MAX_TRIED = 256
 """Legal tokens that are all tried; of more, only those that can end a value."""
 
+MAX_TRIED_OF_FEW = 4096
+"""The same where it is not sure that a value can become one of endlessly many."""
+
 _ENDS = {ord("{"): rb"\}", ord("["): rb"\]", ord('"'): b'"'}
 """What ends a value, by its first byte."""
 
@@ -53,6 +56,8 @@ class DistinctTokens:
         legal = np.flatnonzero(mask)
         if len(legal) <= MAX_TRIED:
             return legal
+        if len(legal) <= MAX_TRIED_OF_FEW and not self._automaton.can_always_differ(configuration):
+            return legal  # any token may choose a value that was seen, long before its end
         strings = self._automaton.string_in_writing(configuration)
         if strings is None:
             endings = {_ending(text) for text in self._automaton.values_in_writing(configuration)}
@@ -65,7 +70,9 @@ class DistinctTokens:
         for value in seen:
             spelled = json.dumps(value, ensure_ascii=False).encode()
             if spelled.startswith(text):
-                node = self._trie.find(prefix + spelled[len(text) :])
+                rest = prefix + spelled[len(text) :]
+                found.append(np.array(self._trie.prefixes_of(rest), dtype=np.int64))
+                node = self._trie.find(rest)
                 if node is not None:
                     found.append(self._trie.entries_below(node))
         suspects = np.concatenate(found)

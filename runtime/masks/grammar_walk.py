@@ -19,6 +19,7 @@ from ...lang.automaton.configuration import Configuration
 from ...lang.automaton.counted_terminal import CountedState
 from ...lang.automaton.excluded_texts import ExceptState
 from ...lang.automaton.frames import Frame
+from ...lang.automaton.measured_terminal import MeasuredState
 from ...lang.automaton.passages import SubstringState
 from ...lang.automaton.regular_terminal import RegularState
 from ...lang.automaton.terminal_state import TerminalState
@@ -26,7 +27,7 @@ from ...lang.automaton.word_list import WordState
 from .byte_trie import ByteTrie
 from .level_walk import walk
 from .row_table import RowTable
-from .terminal_walks import ANY, Window
+from .terminal_walk import ANY, Window
 from .token_trie import TokenTrie
 
 MAX_ROWS = 8192
@@ -37,6 +38,12 @@ MAX_VISITS = 400
 
 MAX_REPEATED = 4096
 """Entries that are handed on without looking for those found twice."""
+
+FEW = 64
+"""Entries that are handed on as plain numbers, which costs less than an array of them."""
+
+MAX_STRUCK = 1024
+"""Sets of excluded entries that are remembered."""
 
 MAX_DEPTH = 4
 """Terminals that one token may run through before the walk goes on level by level: where several
@@ -62,6 +69,27 @@ class Found(NamedTuple):
     listed: list[int]
     parts: list[Part]
 
+    def add(self, part: Part) -> None:
+        """Adds entries that are kept elsewhere."""
+        if is_mask(part) or len(part) > FEW:
+            self.parts.append(part)
+        else:
+            self.listed.extend(part.tolist())
+
+
+class _Struck(NamedTuple):
+    """Entries that spell an excluded text."""
+
+    entries: Entries
+    numbers: frozenset[int]
+
+    def left_of(self, found: Found) -> Found:
+        """What was found without them."""
+        if not self.numbers:
+            return found
+        listed = [entry for entry in found.listed if entry not in self.numbers]
+        return Found(listed, [_without(part, self.entries) for part in found.parts])
+
 
 class GrammarWalk:
     """Walks one vocabulary along one automaton, which is asked about no more than a token."""
@@ -71,7 +99,8 @@ class GrammarWalk:
         self._trie = trie
         self._table = RowTable(automaton)
         self._depth = 0
-        self._known: dict[tuple[ByteTrie, int, Configuration], Entries] = {}
+        self._known: dict[tuple[ByteTrie, int, Configuration], list[int] | Entries] = {}
+        self._excluded: dict[tuple[ByteTrie, int, ExceptState], _Struck] = {}
 
     def tokens(self, node: int, configuration: Configuration) -> Found:
         """The tokens at and below `node` whose further bytes `configuration` allows."""
@@ -88,11 +117,13 @@ class GrammarWalk:
         reached = walk(trie, node, self._table.number(configuration), self._table)
         return np.concatenate([trie.entries_of(node), trie.entries_at(reached.nodes)])
 
-    def _below(self, trie: ByteTrie, node: int, configuration: Configuration) -> Part:
+    def _below(
+        self, trie: ByteTrie, node: int, configuration: Configuration
+    ) -> list[int] | Entries:
         """The entries at and below a node that was reached through a terminal.
 
-        Remembered while one mask is computed: where terminals follow each other there are many ways
-        to the same place.
+        A list if no terminal has many of them. Remembered while one mask is computed: where
+        terminals follow each other there are many ways to the same place.
         """
         key = (trie, node, configuration)
         known = self._known.get(key)
@@ -109,7 +140,18 @@ class GrammarWalk:
             self._known[key] = known
         return known
 
-    def _joined(self, found: Found) -> Entries:
+    def _add_below(
+        self, found: Found, trie: ByteTrie, node: int, configuration: Configuration
+    ) -> None:
+        below = self._below(trie, node, configuration)
+        if isinstance(below, list):
+            found.listed.extend(below)
+        else:
+            found.parts.append(below)
+
+    def _joined(self, found: Found) -> list[int] | Entries:
+        if not found.parts and len(found.listed) <= MAX_REPEATED:
+            return found.listed
         parts = [np.array(found.listed, dtype=np.int64)]
         parts += [np.flatnonzero(part) if is_mask(part) else part for part in found.parts]
         joined: Entries = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -117,31 +159,34 @@ class GrammarWalk:
 
     def _step_by_step(self, trie: ByteTrie, node: int, configuration: Configuration) -> Found:
         automaton, branch = self._automaton, trie.branch
-        listed = list(branch(node).entries)
-        parts: list[Part] = []
+        found = Found(list(branch(node).entries), [])
+        listed = found.listed
         pending = [(node, configuration)]
         visits = 0
         while pending:
             node, configuration = pending.pop()
             inside, outside = automaton.parts(configuration)
             for state, frame in inside:
-                parts += self._in_terminal(trie, node, state, frame)
+                inner = self._in_terminal(trie, node, state, frame)
+                listed += inner.listed
+                found.parts.extend(inner.parts)
             if outside is None:
                 continue
+            entries, children = branch(node)
             if literal := automaton.literal(outside):
                 for byte in literal:
-                    child = branch(node).children.get(byte)
+                    child = children.get(byte)
                     if child is None:
                         break
                     node = child
-                    listed += branch(node).entries
+                    entries, children = branch(node)
+                    listed += entries
                 else:
-                    if branch(node).children:
+                    if children:
                         following = automaton.run(outside, literal)
                         assert following is not None, "a literal can be written"
                         pending.append((node, following))
                 continue
-            children = branch(node).children
             legal = automaton.next_bytes(outside)
             for byte in legal if len(legal) < len(children) else children:
                 child = children.get(byte)
@@ -154,14 +199,12 @@ class GrammarWalk:
                     visits += 1
             if visits > MAX_VISITS:
                 raise _TooWide
-        return Found(listed, parts)
+        return found
 
-    def _in_terminal(
-        self, trie: ByteTrie, node: int, state: TerminalState, frame: Frame
-    ) -> list[Part]:
+    def _in_terminal(self, trie: ByteTrie, node: int, state: TerminalState, frame: Frame) -> Found:
         """The entries below `node` that go on inside a terminal, or leave it."""
         automaton, walks = self._automaton, self._trie.walks
-        struck: Entries | None = None
+        struck: _Struck | None = None
         if isinstance(state, ExceptState):
             struck = self._struck(trie, node, state)
             state = state.base
@@ -173,23 +216,43 @@ class GrammarWalk:
             machine = state.machine
             high = None if machine.high is None else machine.high - state.count
             window = Window(max(machine.low - state.count, 0), high)
+        elif isinstance(state, MeasuredState):
+            known = walks.measured(trie, node, state)
+            bounds = state.machine.node
+            high = None if bounds.max is None else bounds.max - state.count
+            window = Window(max(bounds.min - state.count, 0), high)
         elif isinstance(state, SubstringState):
             return self._in_passage(trie, node, state, frame)
         else:
             assert isinstance(state, WordState)
-            return self._in_words(trie, node, state, frame)
-        parts = [known.part(window, self._trie.n_vocab if trie is self._trie else None)]
+            words = self._in_words(trie, node, state, frame)
+            return words if struck is None else struck.left_of(words)
+        found = Found([], [])
+        found.add(known.part(window, self._trie.n_vocab if trie is self._trie else None))
         after = automaton.after(frame)
         for byte in b"" if after is None else automaton.next_bytes(after):
             exits = known.exits(byte)
             following = None if exits is None or after is None else automaton.step(after, byte)
             if exits is not None and following is not None:
                 rests = self._below(exits.rests, 0, following)
-                parts.append(exits.pick(rests, window))
-        return parts if struck is None else [_without(part, struck) for part in parts]
+                if isinstance(rests, list):
+                    found.listed.extend(exits.pick_few(rests, window))
+                else:
+                    found.parts.append(exits.pick(rests, window))
+        return found if struck is None else struck.left_of(found)
 
-    def _struck(self, trie: ByteTrie, node: int, state: ExceptState) -> Entries:
-        """The entries below `node` that spell an excluded text to its end."""
+    def _struck(self, trie: ByteTrie, node: int, state: ExceptState) -> _Struck:
+        """The entries below `node` that spell an excluded text to its end; remembered."""
+        key = (trie, node, state)
+        known = self._excluded.get(key)
+        if known is None:
+            if len(self._excluded) >= MAX_STRUCK:
+                self._excluded.clear()
+            entries = self._strike(trie, node, state)
+            known = self._excluded[key] = _Struck(entries, frozenset(entries.tolist()))
+        return known
+
+    def _strike(self, trie: ByteTrie, node: int, state: ExceptState) -> Entries:
         machine = state.machine
         if not machine.ends_are_final:
             raise _TooWide
@@ -207,12 +270,10 @@ class GrammarWalk:
                 pending.append((deeper, child))
         return np.concatenate(struck)
 
-    def _in_passage(
-        self, trie: ByteTrie, node: int, state: SubstringState, frame: Frame
-    ) -> list[Part]:
+    def _in_passage(self, trie: ByteTrie, node: int, state: SubstringState, frame: Frame) -> Found:
         """The entries below `node` that go on along a passage of a text, or leave it."""
         machine = state.machine
-        found: list[Part] = []
+        found = Found([], [])
         stops: set[int] = set()
         known: set[int] = set()
         for end in state.ends:
@@ -224,17 +285,18 @@ class GrammarWalk:
                 here, end = child, end + 1
                 if here not in known:
                     known.add(here)
-                    found.append(trie.entries_of(here))
+                    found.listed.extend(trie.branch(here).entries)
                 if end in machine.stops:
                     stops.add(here)
         after = self._automaton.after(frame)
         if after is not None:
-            found += [self._below(trie, here, after) for here in stops]
+            for here in stops:
+                self._add_below(found, trie, here, after)
         return found
 
-    def _in_words(self, trie: ByteTrie, node: int, state: WordState, frame: Frame) -> list[Part]:
+    def _in_words(self, trie: ByteTrie, node: int, state: WordState, frame: Frame) -> Found:
         """The entries below `node` that go on along one of many texts, or leave it."""
-        found: list[Part] = []
+        found = Found([], [])
         after = self._automaton.after(frame)
         pending = [(node, state)]
         while pending:
@@ -243,9 +305,9 @@ class GrammarWalk:
                 following = at.step(byte)
                 if not isinstance(following, WordState):
                     continue
-                found.append(trie.entries_of(child))
+                found.listed.extend(trie.branch(child).entries)
                 if following.accepting and after is not None:
-                    found.append(self._below(trie, child, after))
+                    self._add_below(found, trie, child, after)
                 if not following.is_final:
                     pending.append((child, following))
         return found

@@ -112,18 +112,21 @@ class MaskTable:
             listed, parts = self._walk.tokens(node, local)
             for part in parts:
                 if not is_mask(part):
-                    listed += part.tolist()
-                elif mask is None:
+                    continue
+                if mask is None:
                     mask = part.copy()  # parts are shared
                 else:
                     mask |= part
         else:
-            listed = []
+            listed, parts = [], []
         if configuration.accepting and not prefix:
             listed += self._eog
         listed += also
         if mask is None:
             mask = np.zeros(self._trie.n_vocab, dtype=bool)
+        for part in parts:
+            if not is_mask(part):
+                mask[part] = True
         if listed:
             mask[listed] = True
         if configuration.watched:

@@ -44,6 +44,12 @@ class RowTable:
             self._configurations.append(configuration)
         return number
 
+    def configuration(self, number: int) -> Configuration:
+        """The configuration of a number other than DEAD."""
+        configuration = self._configurations[number]
+        assert configuration is not None, "DEAD stands for none"
+        return configuration
+
     def accepting(self) -> NDArray[np.bool_]:
         """Per number, whether its configuration accepts."""
         flags = [c is not None and c.accepting for c in self._configurations]

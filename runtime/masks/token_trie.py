@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...lang.automaton.network import CONTROL_MARK, control_bytes
+from ...lang.compiler.file_cache import FileCache
+from ...lang.ir.controls import numbered
 from ..base import Vocabulary
 from .byte_trie import ByteTrie
 from .terminal_walks import TerminalWalks
+from .walk_files import WalkFiles
 
 
 class TokenTrie(ByteTrie):
@@ -25,11 +28,12 @@ class TokenTrie(ByteTrie):
         walks: what is known about terminals over this vocabulary.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, files: FileCache | None = None) -> None:
+        """`files`: where what is known about terminals is kept for other processes, if anywhere."""
         # no text has the byte that marks control tokens, so no other token needs it
         spelled = [b"" if CONTROL_MARK in piece else piece for piece in vocabulary.pieces]
-        for token, name in vocabulary.controls.items():
-            spelled[token] = control_bytes(name)
+        for token in vocabulary.controls:
+            spelled[token] = control_bytes(numbered(token))
         pieces = self.pieces = tuple(spelled)
         ids = [i for i, piece in enumerate(pieces) if piece and i not in vocabulary.eog]
         ids.sort(key=pieces.__getitem__)
@@ -68,7 +72,7 @@ class TokenTrie(ByteTrie):
             self.token_node[in_trie].astype(np.int64),
         )
 
-        self.walks = TerminalWalks(self.longest_token_bytes)
+        self.walks = TerminalWalks(self, None if files is None else WalkFiles(files, self))
 
     def prefixes_of(self, text: bytes) -> list[int]:
         """Ids of the tokens that are `text` or a beginning of it, shortest first."""

@@ -62,6 +62,10 @@ class Compiled(ABC):
     def start(self) -> Walk:
         """A walk at the beginning of the text."""
 
+    def cache_bytes(self) -> int | None:
+        """What the engine says that it keeps in memory for this schema; None if it does not say."""
+        return None
+
 
 class Engine(ABC):
     """An engine with a vocabulary loaded; nothing before `compile` is timed.

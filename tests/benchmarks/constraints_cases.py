@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,26 @@ class Case:
 
 
 def sample(path: Path, rows: int | None = None) -> list[Case]:
-    """The cases of a `.jsonl` or `.jsonl.gz` file, or `rows` of them at even distances."""
+    """The cases of a `.jsonl` or `.jsonl.gz` file, or of a JSON-Schema-Test-Suite folder.
+
+    In `spread` order; `rows` of them, None for all.
+    """
+    return spread(suite(path) if path.is_dir() else _lines(path))[:rows]
+
+
+def _lines(path: Path) -> list[Case]:
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     # not splitlines(): JSON strings may hold U+2028
-    return spread([_case(json.loads(line)) for line in text.split("\n") if line], rows)
+    return [_case(json.loads(line)) for line in text.split("\n") if line]
 
 
 def suite(folder: Path) -> list[Case]:
     """Every group of a JSON-Schema-Test-Suite folder; `optional` ones too, remote ones not."""
     return [
-        _case({**group, "name": f"{file.relative_to(folder)}: {group['description']}"})
+        _case({**group, "name": f"{file.relative_to(folder)} {number}: {group['description']}"})
         for file in _suite_files(folder)
-        for group in json.loads(file.read_text(encoding="utf-8"))
+        for number, group in enumerate(json.loads(file.read_text(encoding="utf-8")))
     ]
 
 
@@ -61,8 +68,12 @@ def _case(row: dict[str, Any]) -> Case:
     return Case(row["name"], row["schema"], instances)
 
 
-def spread(cases: list[Case], count: int | None) -> list[Case]:
-    """`count` of the cases at even distances, all of them if there are not more."""
-    if count is None or count >= len(cases):
-        return cases
-    return [cases[i * len(cases) // count] for i in range(count)]
+def spread(cases: Sequence[Case]) -> list[Case]:
+    """The cases in an order of which any beginning is spread evenly over them.
+
+    It is van der Corput's (numbers with their bits reversed), so that an engine that runs out of
+    time has still seen a fair sample, and a smaller sample is part of a larger one.
+    """
+    bits = max(1, (len(cases) - 1).bit_length())
+    reversed_ = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return [cases[number] for number in reversed_ if number < len(cases)]

@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
-from treegram.lang.compiler.grammar_cache import LOCATION_VARIABLE
-from treegram.lang.errors import ConstraintError, ParameterError
+from treegram.lang.compiler.cache_folder import LOCATION_VARIABLE
+from treegram.lang.errors import ConstraintError, ParameterError, SchemaError
 from treegram.lang.grammar import Grammar
+from treegram.lang.json_schema.compile import compile_schema
 
 LIMIT_S = 5.0
+LONGEST_MESSAGE = 1_500
 MEMORY_BYTES = 4 << 30
 
 
@@ -158,6 +160,81 @@ SCHEMAS = {
         "anyOf": [{"properties": {f"k{n}": {"type": "null"}}} for n in range(12)],
         "unevaluatedProperties": False},
 }  # fmt: skip
+TEXT = {"type": "string"}
+LARGE_SCHEMAS: dict[str, Any] = {
+    "oneOf of 40 patterns": {
+        "oneOf": [TEXT | {"pattern": f"^a{{{n}}}[a-z]*{n}$"} for n in range(40)]},
+    "oneOf of 40 patterns of a property": {
+        "oneOf": [
+            {"properties": {"a": TEXT | {"pattern": f"x{n}.*y"}}, "required": ["a"]}
+            for n in range(40)]},
+    "oneOf of 300 tagged objects": {
+        "oneOf": [
+            {"properties": {"t": {"const": n}}, "required": ["t"]} for n in range(300)]},
+    "oneOf of 100 overlapping lists": {
+        "oneOf": [{"enum": list(range(n, n + 500))} for n in range(100)]},
+    "60 patternProperties apart": {
+        "type": "object", "additionalProperties": False,
+        "patternProperties": {f"^p{n}_": {"minLength": n} for n in range(60)}},
+    "60 overlapping patternProperties": {
+        "patternProperties": {
+            f"{chr(97 + n % 26)}.*{n}": {"minLength": n} for n in range(60)}},
+    "20,000 objects": {"enum": [{"n": n} for n in range(20_000)]},
+    "50,000 objects": {"enum": [{"n": n, "m": [n]} for n in range(50_000)]},
+    "50,000 numbers": {"enum": list(range(50_000))},
+    "not one of 3,000 objects": {"not": {"enum": [{"n": n} for n in range(3_000)]}},
+    "not one of 20,000 numbers": {"type": "number", "not": {"enum": list(range(20_000))}},
+    "long texts": {"enum": [letter * 100_000 for letter in "abcdefghij"]},
+    "10,000 properties": {"properties": {f"p{n}": TEXT for n in range(10_000)}},
+    "3,000 properties of their own": {
+        "properties": {f"p{n}": TEXT | {"maxLength": n} for n in range(3_000)}},
+    "2,000 levels": schema_chain(lambda inner: {"properties": {"a": inner}}, 2_000),
+    "2,000 levels of references": {"$ref": "#/$defs/d0", "$defs": {
+        f"d{n}": {"properties": {"a": {"$ref": f"#/$defs/d{(n + 1) % 2_000}"}}}
+        for n in range(2_000)}},
+    "a chain of 2,000 allOf": {"$ref": "#/$defs/d0", "$defs": {
+        f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{(n + 1) % 2_000}"}]} for n in range(2_000)}},
+    "a circle through anyOf": {"$ref": "#/$defs/a", "$defs": {
+        "a": {"anyOf": [{"$ref": "#/$defs/b"}, {"type": "null"}]},
+        "b": {"anyOf": [{"$ref": "#/$defs/a"}]}}},
+    "a circle through not": {"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#/$defs/a"}}}},
+    "allOf of 300 overlapping objects": {
+        "allOf": [
+            {"properties": {f"p{(n + k) % 40}": {"minimum": n} for k in range(10)}}
+            for n in range(300)]},
+    "500 dependentRequired": {
+        "type": "object", "dependentRequired": {f"k{n}": [f"r{n}"] for n in range(500)}},
+    "500 dependentRequired of declared keys": {
+        "type": "object", "properties": {f"k{n}": {"type": "integer"} for n in range(501)},
+        "dependentRequired": {f"k{n}": [f"k{n + 1}"] for n in range(500)}},
+    "200 dependentSchemas": {"dependentSchemas": {
+        f"k{n}": {"required": [f"k{n + 1}"], "maxProperties": 400 - n} for n in range(200)}},
+    "1,000 times not": schema_chain(lambda inner: {"not": inner}, 1_000),
+    "not of 500 properties": {
+        "not": {"properties": {f"k{n}": {"minimum": n} for n in range(500)}}},
+    "100 conditions on a tag": {
+        "properties": {"t": {"enum": list(range(300))}}, "required": ["t"],
+        "allOf": [
+            {"if": {"properties": {"t": {"const": n}}, "required": ["t"]},
+             "then": {"required": [f"r{n}"]}} for n in range(300)]},
+    "unevaluatedProperties through 100 references": {
+        "allOf": [{"$ref": f"#/$defs/d{n}"} for n in range(100)],
+        "unevaluatedProperties": False,
+        "$defs": {f"d{n}": {"properties": {f"p{n}": TEXT}} for n in range(100)}},
+    "a billion contained": {
+        "type": "array", "contains": {"const": 1}, "minContains": 10**9},
+    "a step below all numbers": {"multipleOf": 1e-300},
+    "a pattern of a million characters": TEXT | {"pattern": "a" * 1_000_000},
+    "a trillion characters": TEXT | {"maxLength": 10**12},
+    "names out of 5,000": {
+        "type": "object",
+        "propertyNames": {"pattern": "^(" + "|".join(f"n{n}x?" for n in range(5_000)) + ")$"}},
+    "names of no pattern": {
+        "propertyNames": {"not": {
+            "anyOf": [{"pattern": f"{c}.*{d}"} for c in "abcd" for d in "wxyz"]}}},
+}  # fmt: skip
+"""What once took many seconds or all memory; compiled in this process, where no worker helps."""
+
 LARKS = {
     "deep groups": "start: " + nested("(", '"a"', ")", 50_000),
     "deep but legal groups": "start: " + nested("(", '"a"', ")", 100),
@@ -214,6 +291,45 @@ def test_bounded(kind: str) -> None:
     lines = [json.loads(line) for line in child.stdout.splitlines()]
     assert child.returncode == 0, f"{lines[-1]} ended the process:\n{child.stderr[-2_000:]}"
     assert not [line for line in lines if any(took > LIMIT_S for took in line[2:])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE_SCHEMAS)
+def test_schemas_are_bounded_without_a_worker(name: str) -> None:
+    began = time.process_time()
+    message = ""
+    try:
+        Grammar(compile_schema(LARGE_SCHEMAS[name]).rules)
+    except ConstraintError as error:
+        message = str(error)
+    assert time.process_time() - began < LIMIT_S
+    assert len(message) < LONGEST_MESSAGE
+
+
+@pytest.mark.slow
+def test_what_can_be_exact_is() -> None:
+    for name, valid, invalid in (
+        ("oneOf of 300 tagged objects", '{"t": 7, "x": 1}', '{"t": 300}'),
+        ("oneOf of 100 overlapping lists", "0", "1"),
+        ("60 patternProperties apart", '{"p3_": "abc", "p59_x": 1}', '{"p3_": "ab"}'),
+        ("unevaluatedProperties through 100 references", '{"p99": ""}', '{"p100": ""}'),
+    ):
+        grammar = Grammar(compile_schema(LARGE_SCHEMAS[name]).rules)
+        assert grammar.accepts(valid), name
+        assert not grammar.accepts(invalid), name
+
+
+def test_parts_that_are_shared_in_memory_count_as_often_as_they_are_used() -> None:
+    doubling = schema_chain(lambda inner: {"anyOf": [inner, inner]}, 90)
+    circle: Any = {"items": {}}
+    circle["items"]["not"] = circle
+    deep_beside_a_circle = {"properties": {"a": schema_chain(lambda inner: {"items": inner}, 150)}}
+    deep_beside_a_circle["not"] = circle
+    for schema in (doubling, circle, deep_beside_a_circle):
+        with pytest.raises(SchemaError):
+            Grammar.from_schema(schema)
+        with pytest.raises(SchemaError):
+            compile_schema(schema)
 
 
 if __name__ == "__main__":

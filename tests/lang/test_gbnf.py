@@ -21,6 +21,7 @@ from treegram.lang.ir.nodes import (
     NEVER,
     Alt,
     CharClass,
+    ControlToken,
     Literal,
     Node,
     Ref,
@@ -254,9 +255,13 @@ MALFORMED = [
     ("root ::= [z-a]", 1, 11, "runs backwards"),
     ('root ::= "a"{3,1}', 1, 13, "run backwards"),
     ('root ::= "a"{1000001}', 1, 13, "repetitions"),
-    ("root ::= !<think>", 1, 10, "!<think> means tokens by number"),
-    ("root ::= <[12]>", 1, 10, "<[12]> means tokens by number"),
-    ('root ::= ("a"\n  !<[1000]>*)', 2, 3, "!<[1000]> means tokens by number"),
+    ("root ::= !<think>", 1, 10, "write !<think>* or !<think>+"),
+    ('root ::= ("a"\n  !<[1000]>{2,9})', 2, 3, "write !<[1000]>* or !<[1000]>+"),
+    ('root ::= (!<a> | "b")*', 1, 11, "how a text is cut into tokens is the model's own"),
+    ("root ::= <[x]>", 1, 10, "its number, as in <[12]>"),
+    ("root ::= <>", 1, 10, "the text of a control token"),
+    ("root ::= !", 1, 10, "as in !<think>*"),
+    ('\ufeffroot ::= "a"', 1, 1, "byte order mark"),
     ('root ::= "a" b', 1, 14, "uses 'b', which is not defined"),
     ('root ::= "a"\nroot ::= "b"', 2, 1, "already defined in line 1"),
     ('root ::= "a" | b\nb ::= "b" b', 2, 1, "can never end"),
@@ -320,3 +325,58 @@ def test_llama_cpp_loads_what_is_printed_and_agrees(
     assert [text for text in yes if not accepted(text)] == []
     assert [text for text in no if accepted(text)] == []
     assert [text for text in yes if not grammar.accepts(text)] == []
+
+
+def test_every_error_with_a_place_has_a_caret_under_it() -> None:
+    for text, line, column, _ in MALFORMED:
+        with pytest.raises(GrammarError) as caught:
+            gbnf_to_rules(text)
+        *_, shown, caret = str(caught.value).split("\n")
+        assert shown == f"  {text.split(chr(10))[line - 1]}"
+        assert caret == " " * (column + 1) + "^"
+
+
+def test_a_long_line_is_cut_around_the_caret() -> None:
+    with pytest.raises(GrammarError) as caught:
+        gbnf_to_rules('root ::= "é" ' + '"a" ' * 5000 + "'b'" + ' "a"' * 5000)
+    _, shown, caret = str(caught.value).split("\n")
+    assert len(shown) < 100
+    assert shown[caret.index("^") :].startswith("'b' \"a\"")
+
+
+def test_another_spelling_of_root_is_pointed_out() -> None:
+    with pytest.raises(GrammarError, match="rename 'Root'"):
+        gbnf_to_rules('Root ::= "a"')
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("root ::= <think> !</think>* </think>", None),
+        ('root ::= (!<[7]>)+ <[7]> "a"', 'root ::= !<[7]>+ <[7]> "a"\n'),
+        ("root ::= !<a>* <b>", "root ::= (. | <b>)* <b>\n"),
+        ("root ::= !<a>* <a> .* <a>", "root ::= !<a>* <a> !<a>* <a>\n"),
+        ('root ::= free <a>\nfree ::= !<a>{0,} "."', 'root ::= free <a>\nfree ::= .* "."\n'),
+    ],
+)
+def test_all_tokens_but_one_are_text_and_the_other_control_tokens(
+    text: str, printed: str | None
+) -> None:
+    grammar = Grammar.from_gbnf(text)
+    assert grammar.to_gbnf() == (f"{text}\n" if printed is None else printed)
+    assert Grammar.from_gbnf(grammar.to_gbnf()) == grammar
+
+
+def test_a_text_has_control_tokens_as_they_are_written() -> None:
+    grammar = Grammar.from_gbnf('root ::= <think> !</think>* </think> <[12]>? "yes"')
+    assert grammar.accepts("<think>so</think>yes")
+    assert grammar.accepts("<think></think><[12]>yes")
+    assert not grammar.accepts("so</think>yes")
+
+
+def test_a_control_token_that_gbnf_cannot_write_is_refused() -> None:
+    grammar = Grammar(Rules("root", {"root": ControlToken("[INST]")}))
+    with pytest.raises(GrammarError, match=r"'\[INST\]'; GBNF takes <...>"):
+        grammar.to_gbnf()
+    optional = Grammar(Rules("root", {"root": ControlToken("[INST]", optional=True)}))
+    assert optional.to_gbnf() == 'root ::= "[INST]"\n'

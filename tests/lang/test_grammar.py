@@ -145,7 +145,7 @@ def test_wrong_types_are_refused() -> None:
         Grammar.from_gbnf(None)  # type: ignore[arg-type]  # what a user may pass
     circle: dict[str, object] = {}
     circle["properties"] = circle
-    with pytest.raises(SchemaError, match="not a JSON value: Circular reference"):
+    with pytest.raises(SchemaError, match="in a circle"):
         Grammar.from_schema(circle)
     with pytest.raises(SchemaError, match="not a JSON value"):
         Grammar.from_schema({"const": {1, 2}})

@@ -9,12 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.compiler.grammar_cache import (
-    LOCATION_VARIABLE,
-    GrammarCache,
-    cache_key,
-    user_cache,
-)
+from treegram.lang.compiler.cache_folder import LOCATION_VARIABLE, grammar_folder
+from treegram.lang.compiler.grammar_cache import GrammarCache, cache_key, user_cache
 from treegram.lang.ir.nodes import Alt, Literal, Repeat, Rules
 from treegram.lang.ir.rules_format import Compiled, encode
 
@@ -107,15 +103,14 @@ def test_a_folder_that_cannot_be_made_only_means_no_cache(tmp_path: Path) -> Non
 
 def test_the_environment_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LOCATION_VARIABLE, str(tmp_path / "here"))
-    user_cache().keep(KEY, DATA)
-    assert (tmp_path / "here").is_dir()
+    assert grammar_folder() == tmp_path / "here"
     monkeypatch.setenv(LOCATION_VARIABLE, "off")
+    assert grammar_folder() is None
     user_cache().keep(KEY, DATA)
     assert user_cache().load(KEY) is None
     monkeypatch.delenv(LOCATION_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    user_cache().keep(KEY, DATA)
-    assert (tmp_path / "xdg" / "treegram" / "grammars").is_dir()
+    assert grammar_folder() == tmp_path / "xdg" / "treegram" / "grammars"
 
 
 def test_keys_differ_wherever_the_sources_do() -> None:

@@ -10,16 +10,17 @@ from functools import cache
 import jsonschema
 import pytest
 
+from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.ir.dfa import Dfa
+from treegram.lang.ir.nodes import Rules
 from treegram.lang.json_schema.formats import (
     STANDARD_FORMATS,
     format_node,
-    lean_format,
-    outer_format_node,
+    longest_of_format,
+    outer_format_table,
 )
-from treegram.lang.regex.expressions import parse_fullmatch
+from treegram.lang.json_schema.string_set import StringSet
 from treegram.lang.regular.algebra import from_node
-from treegram.lang.regular.table import Table, combine
 
 CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
 FORMATS = sorted(STANDARD_FORMATS)
@@ -30,11 +31,12 @@ def automaton(name: str) -> Dfa:
     return from_node(format_node(name))
 
 
-def random_text(dfa: Dfa, rng: random.Random, longest: int = 400) -> str | None:
-    """A walk through the automaton; None if it gets too long."""
+def random_text(name: str, rng: random.Random) -> str | None:
+    """A walk through the automaton of a format; None if it gets too long."""
+    dfa, longest = automaton(name), longest_of_format(name) or 400
     state, text = 0, ""
     while not (state in dfa.accepting and (not dfa.edges[state] or rng.random() < 0.1)):
-        if len(text) > longest:
+        if len(text) == longest:
             return None
         low, high, state = rng.choice(dfa.edges[state])
         text += chr(rng.randint(low, high))
@@ -44,8 +46,7 @@ def random_text(dfa: Dfa, rng: random.Random, longest: int = 400) -> str | None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_random_texts_of_a_format_are_valid(name: str) -> None:
     rng = random.Random(name)
-    dfa = automaton(name)
-    texts = [text for _ in range(150) if (text := random_text(dfa, rng)) is not None]
+    texts = [text for _ in range(150) if (text := random_text(name, rng)) is not None]
     assert len(texts) > 100
     assert [text for text in texts if not CHECKER.conforms(text, name)] == []
 
@@ -139,14 +140,13 @@ def test_dates_follow_the_calendar_over_four_centuries() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_outer_language_holds_what_is_written(name: str) -> None:
-    outer = outer_format_node(name)
+    outer = outer_format_table(name)
     if outer is None:
         assert name in ("regex", "idn-hostname")
         return
     rng = random.Random(name)
-    texts = [text for _ in range(60) if (text := random_text(automaton(name), rng)) is not None]
-    holder = from_node(outer)
-    assert all(holder.accepts(text) for text in (*texts, *ORDINARY[name]))
+    texts = [text for _ in range(60) if (text := random_text(name, rng)) is not None]
+    assert all(outer.accepts(text) for text in (*texts, *ORDINARY[name]))
 
 
 @pytest.mark.parametrize(
@@ -164,37 +164,35 @@ def test_the_outer_language_holds_what_is_written(name: str) -> None:
 def test_what_may_be_valid_is_neither_written_nor_certainly_not_of_the_format(
     name: str, text: str
 ) -> None:
-    outer = outer_format_node(name)
+    outer = outer_format_table(name)
     assert outer is not None
     assert not automaton(name).accepts(text)
-    assert from_node(outer).accepts(text)
+    assert outer.accepts(text)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if lean_format(name)])
-def test_the_lean_form_of_a_format_is_valid(name: str) -> None:
-    lean = lean_format(name)
-    assert lean is not None
-    short = combine(
-        [Table.of_node(parse_fullmatch(lean.pattern)), Table.of_lengths(0, lean.longest)]
-    ).dfa
-    rng = random.Random(name)
-    texts = [text for _ in range(200) if (text := random_text(short, rng)) is not None]
-    assert [text for text in texts if not CHECKER.conforms(text, name)] == []
-    outer = outer_format_node(name)
-    holder = from_node(outer) if outer is not None else None
-    assert [text for text in texts if holder and not holder.accepts(text)] == []
-
-
-def test_mail_addresses_fit_a_mail_path() -> None:
-    _, longest = Table.of_node(format_node("email")).lengths
-    assert longest is not None
-    assert longest <= 254
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hostname", ".".join(["a" * 63] * 3 + ["b" * 61])),
+        ("hostname", "a." * 126 + "b"),
+        ("email", "a" * 64 + "@" + "b." * 94 + "c"),
+        ("idn-email", "a" * 64 + "@" + "b." * 94 + "c"),
+        ("email", "a@" + ".".join(["a" * 63] * 3 + ["b" * 60])),
+    ],
+)
+def test_the_longest_names_and_addresses(name: str, text: str) -> None:
+    strings = StringSet(formats=(name,))
+    grammar = Automaton(Rules("root", {"root": strings.node()}))
+    assert len(text) == longest_of_format(name)
+    for candidate, fits in ((text, True), (f"{text}b", False)):
+        assert strings.contains(candidate) == fits
+        assert grammar.accepts(f'"{candidate}"'.encode()) == fits
 
 
 def test_each_regex_that_is_written_compiles() -> None:
     rng = random.Random(11)
     for _ in range(300):
-        text = random_text(automaton("regex"), rng)
+        text = random_text("regex", rng)
         if text is not None:
             re.compile(text)
 

@@ -134,3 +134,34 @@ def test_options_outside_their_range_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         Layout(**{name: value})
     assert caught.value.parameter == name
+
+
+def test_every_spelling_of_a_listed_text_is_accepted() -> None:
+    accepting = grammar(Layout.accepting(), {"enum": ["\x7f", "a\x1f", "é"]})
+    for text in ("\x7f", "\\u007f", "\\u007F", "a\\u001f", "a\\u001F", "é", "\\u00e9", "\\u00E9"):
+        assert accepting.accepts(f'"{text}"'), text
+        assert json.loads(f'"{text}"') in ("\x7f", "a\x1f", "é")
+    assert not accepting.accepts('"\\u001f"')
+
+
+def test_declared_keys_are_spelled_as_any_writer_spells_them() -> None:
+    schema = {"properties": {"é": {"type": "integer"}, "日": {}}, "required": ["é"]}
+    accepting = grammar(Layout.accepting(), schema)
+    value = {"é": 1, "日": 2, "ü": 3}
+    escaped = json.dumps(value)
+    upper = escaped.replace("e9", "E9").replace("65e5", "65E5").replace("fc", "FC")
+    for text in (json.dumps(value, ensure_ascii=False), escaped, upper):
+        assert json.loads(text) == value
+        assert accepting.accepts(text), text
+    assert not accepting.accepts('{"\\u00E9": "x"}')
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout.accepting()])
+def test_long_lists_are_the_same_values_as_short_ones(layout: Layout) -> None:
+    values = [*range(0, 600, 2), -7, 0.5, 12.0, *(f"v{n}" for n in range(300))]
+    listed = grammar(layout, {"enum": values})
+    for value in (*range(0, 601, 3), -7, 0.5, "v1", "v299", "v300", "v", -0.5, True):
+        is_listed = value in values and value is not True
+        assert listed.accepts(json.dumps(value)) == is_listed, value
+    assert listed.accepts("6.00") == layout.integral_floats
+    assert listed.accepts("-0") == layout.integral_floats

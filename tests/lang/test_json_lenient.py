@@ -54,3 +54,37 @@ def test_lenient_drops_only_what_would_be_refused_and_lists_it() -> None:
 def test_lenient_does_not_hide_mistakes(schema: Any) -> None:
     with pytest.raises(SchemaError):
         compile_schema(schema, lenient=True)
+
+
+BACKREFERENCE = {"type": "string", "pattern": "(x)\\1"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "dropped"),
+    [
+        ({"not": BACKREFERENCE}, {("$", "not")}),
+        ({"not": {"not": BACKREFERENCE}}, {("$", "not")}),
+        ({"not": {"properties": {"a": BACKREFERENCE}}}, {("$", "not")}),
+        ({"if": BACKREFERENCE, "then": {"minLength": 2}}, {("$", "if")}),
+        ({"maxLength": 3, "allOf": [BACKREFERENCE]}, {("$.allOf[0]", "pattern")}),
+        (
+            {
+                "$defs": {"a": BACKREFERENCE},
+                "properties": {"p": {"not": {"$ref": "#/$defs/a"}}, "q": {"$ref": "#/$defs/a"}},
+            },
+            {("$.properties.p", "not"), ("$.$defs.a", "pattern")},
+        ),
+    ],
+)
+def test_below_a_negation_lenient_drops_the_negation_because_less_there_refuses_more(
+    schema: Any, dropped: set[tuple[str, str]]
+) -> None:
+    compiled = compile_schema(schema, lenient=True)
+    assert {(note.path, note.keyword) for note in compiled.notes} == dropped
+    assert Grammar(compiled.rules).accepts('"xx"')
+
+
+def test_a_mistake_below_a_negation_is_not_dropped_with_it() -> None:
+    with pytest.raises(SchemaError) as caught:
+        compile_schema({"not": {"pattern": 3}}, lenient=True)
+    assert (caught.value.path, caught.value.keyword) == ("$.not", "pattern")

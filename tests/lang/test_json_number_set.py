@@ -17,7 +17,14 @@ from treegram.lang.ir.nodes import NEVER, Node, Terminal
 from treegram.lang.json_schema.multiples import least_common_multiple, multiples
 from treegram.lang.json_schema.number_set import NumberSet
 from treegram.lang.json_schema.numbers import INTEGER, NUMBER
-from treegram.lang.json_schema.scientific import HUGE, TINY, scientific_range
+from treegram.lang.json_schema.scientific import (
+    FINITE,
+    LARGEST,
+    SMALLEST,
+    WRITTEN,
+    scientific_range,
+)
+from treegram.lang.json_schema.span import Span
 from treegram.lang.regular.nfa import Nfa
 from treegram.lang.regular.table import Table, combine
 
@@ -106,6 +113,33 @@ def test_bounds_accept_what_json_writes(
 
 
 @SETTINGS
+@given(EDGES, EDGES, st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+def test_extremes_go_as_far_as_doubles(
+    low: tuple[Decimal, bool] | None,
+    high: tuple[Decimal, bool] | None,
+    value: float,
+    whole: bool,
+) -> None:
+    numbers = NumberSet(low, high, integer=True if whole else None)
+    node = numbers.node(integral_floats=True, extremes=True)
+    assert accepts(node, json.dumps(value)) == inside(numbers, value)
+
+
+@pytest.mark.parametrize("text", [str(LARGEST), f"-{SMALLEST}", "1e-323", "9.9e307", "-1E+308"])
+def test_only_extremes_have_exponents_of_three_hundred(text: str) -> None:
+    assert accepts(NumberSet().node(extremes=True), text)
+    assert not accepts(NumberSet().node(), text)
+    assert accepts(NumberSet(excluded=frozenset((Decimal(1),))).node(extremes=True), text)
+
+
+def test_whole_numbers_next_to_a_large_bound_are_exact() -> None:
+    most = 2**64 - 1
+    node = NumberSet(high=(Decimal(most), False)).node(extremes=True)
+    for value in (most - 15, most, most + 1, most + 15):
+        assert accepts(node, str(value)) == (value <= most), value
+
+
+@SETTINGS
 @given(SETS, SETS, st.sampled_from(VALUES))
 def test_and_is_the_intersection(one: NumberSet, other: NumberSet, value: float) -> None:
     assert (one & other).contains(value) == (one.contains(value) and other.contains(value))
@@ -139,24 +173,23 @@ def test_a_least_common_multiple_of_fractions() -> None:
     assert least_common_multiple(map(Decimal, ("6", "4"))) == 12
 
 
-@pytest.mark.parametrize("exponents", [TINY, HUGE])
+@pytest.mark.parametrize("exponents", [*WRITTEN, *FINITE])
 @pytest.mark.parametrize(
     ("low", "high"),
     [(None, None), ("0", None), ("-2.5e-7", "3e-6"), ("9.5e16", "1.2e18"), ("1e16", "1e17")],
 )
 def test_scientific_notation_keeps_to_its_bounds(
-    low: str | None, high: str | None, exponents: object
+    low: str | None, high: str | None, exponents: Span
 ) -> None:
-    span = TINY if exponents is TINY else HUGE
     least, most = (None if edge is None else Decimal(edge) for edge in (low, high))
-    table = Table.of_node(scientific_range(least, most, span))
+    table = Table.of_node(scientific_range(least, most, exponents))
     for sign in ("", "-"):
         for mantissa in ("1", "1.0", "2.5", "3", "3.01", "9.5", "9.49", "9.99"):
-            for exponent in (-300, -299, -8, -7, -6, -5, -4, 15, 16, 17, 18, 299, 300):
+            for exponent in (-325, -300, -299, -8, -7, -6, -5, -4, 15, 16, 17, 18, 299, 300, 309):
                 text = f"{sign}{mantissa}e{exponent:+03}"
                 value = Decimal(text)
                 expected = (
-                    exponent in span
+                    exponent in exponents
                     and (least is None or value >= least)
                     and (most is None or value <= most)
                 )
@@ -183,8 +216,8 @@ def test_a_part_of_whole_numbers_and_of_others_is_nothing() -> None:
 @pytest.mark.parametrize(
     ("numbers", "keyword", "message"),
     [
-        (NumberSet(low=(Decimal("1e305"), False), path="$.x"), "minimum", "a double cannot hold"),
-        (NumberSet(high=(Decimal("-1e305"), False), path="$.x"), "maximum", "cannot hold"),
+        (NumberSet(low=(Decimal("1e309"), False), path="$.x"), "minimum", "a double cannot hold"),
+        (NumberSet(high=(Decimal("-1e309"), False), path="$.x"), "maximum", "cannot hold"),
         (NumberSet(multiples=(Decimal(999_983),), path="$.x"), "multipleOf", "too large"),
     ],
 )

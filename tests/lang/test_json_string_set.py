@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.errors import SchemaError
-from treegram.lang.ir.nodes import NEVER, CharClass, Literal, Node, Repeat, Seq, Terminal
+from treegram.lang.ir.nodes import NEVER, CharClass, Literal, Node, Repeat, Rules, Seq, Terminal
 from treegram.lang.json_schema.span import Span
 from treegram.lang.json_schema.string_set import StringSet
 from treegram.lang.json_schema.strings import CHAR
@@ -98,10 +100,15 @@ def test_a_set_runs_empty_when_its_last_text_is_excluded(high: int) -> None:
     assert (strings & StringSet(excluded=frozenset(texts))).is_empty()
 
 
-def test_a_length_beyond_the_lean_form_of_a_format_is_refused_not_emptied() -> None:
-    assert StringSet(Span(2, 90), formats=("uri",)).node() != NEVER
-    with pytest.raises(SchemaError, match="too large"):
-        StringSet(Span(200, 210), formats=("uri",)).node()
+def test_a_format_is_as_long_as_its_lengths_say() -> None:
+    uris = StringSet(Span(200, 2083), formats=("uri",))
+    yes = ["https://example.com/" + "a" * n for n in (180, 181, 2063)]
+    no = ["https://example.com/" + "a" * n for n in (179, 2064)]
+    node = uris.node()
+    assert isinstance(node, Terminal)
+    automaton = Automaton(Rules("root", {"root": node}))
+    assert [text for text in yes if not automaton.accepts(json.dumps(text).encode())] == []
+    assert [text for text in no if automaton.accepts(json.dumps(text).encode())] == []
 
 
 def test_half_a_surrogate_pair_is_in_no_set() -> None:
@@ -138,7 +145,7 @@ def test_one_pattern_stays_a_node() -> None:
     [
         (StringSet(patterns=("a(",), path="$.x"), "pattern", "unclosed"),
         (StringSet(not_patterns=(r"(a)\1",), path="$.x"), "pattern", "backreference"),
-        (StringSet(Span(0, 90_000), ("[a-z]-[a-z]",), path="$.x"), "pattern", "too large"),
+        (StringSet(not_patterns=("^(a|b)*a(a|b){20}$",), path="$.x"), "pattern", "too large"),
         (StringSet(not_formats=("regex",), path="$.x"), "format", "no grammar"),
     ],
 )
@@ -190,6 +197,7 @@ def test_patterns_and_formats_with_lengths(
 ) -> None:
     node = strings.node()
     assert isinstance(node, Terminal)
-    nfa = Nfa.of(node.node)
-    assert [text for text in yes if not nfa.accepts(json.dumps(text, ensure_ascii=False))] == []
-    assert [text for text in no if nfa.accepts(json.dumps(text, ensure_ascii=False))] == []
+    automaton = Automaton(Rules("root", {"root": node}))
+    spelled = partial(json.dumps, ensure_ascii=False)
+    assert [text for text in yes if not automaton.accepts(spelled(text).encode())] == []
+    assert [text for text in no if automaton.accepts(spelled(text).encode())] == []

@@ -11,8 +11,8 @@ from lark import Lark, UnexpectedInput
 from treegram.lang.automaton.reference import matches
 from treegram.lang.errors import GrammarError
 from treegram.lang.ir.random_text import random_text
-from treegram.lang.lark.parser import lark_to_rules
-from treegram.lang.lark.syntax import MAX_CHARACTERS, MISTAKES
+from treegram.lang.lark_grammar.parser import lark_to_rules
+from treegram.lang.lark_grammar.syntax import MAX_CHARACTERS, MISTAKES
 
 GRAMMARS: dict[str, str] = {
     "calculator": r"""
@@ -149,8 +149,8 @@ REFUSED = [
     ("start: B\nB: C", 2, 4, "B uses C, which is not defined"),
     ("start: B\nB: /a*/", 2, 1, "matches the empty text, which Lark forbids"),
     ('start: ""', 1, 8, "matches the empty text"),
-    (r"start: /(a)\1/", 1, 8, "the terminal /(a)\\1/"),
-    ("start: /[/", 1, 8, "the terminal /[/"),
+    (r"start: /(a)\1/", 1, 12, "the terminal /(a)\\1/"),
+    ("start: /[/", 1, 9, "the terminal /[/"),
     ("start: /a/l", 1, 8, "the flag 'l'"),
     (r'start: "a" "\ud800"', 1, 12, "no Unicode character"),
     (r'start: "\U00110000"', 1, 8, "no Unicode character"),

@@ -59,17 +59,23 @@ def near(value: Json, rng: random.Random) -> Json:
         else:
             changed[key] = near(value[key], rng)
         return changed
+    if rng.random() < 0.1:
+        return rng.choice([None, True, 0, 1.5, "", "a", [], {}, [value], {"a": value}])
     match value:
         case bool() | None:
             return rng.choice([True, False, None, 0, ""])
         case int() | float():
-            return value + rng.choice([-1, 1, 0.5, -0.01])
+            return rng.choice([value - 1, value + 1, value + 0.5, -value, int(value) * 10**20])
         case str():
             return rng.choice([value + "a", value[1:], value + "日", value.upper(), "0" + value])
         case list():
-            return [*value, rng.choice([*value, None, 1])]
+            return rng.choice([[*value, rng.choice([*value, None, 1])], value[::-1], 2 * value])
         case _:
-            return {**value, rng.choice(["a", "zz", "日本"]): rng.choice([None, 1, "a"])}
+            keys = rng.sample(list(value), len(value))
+            exchanged = dict(zip(value, (value[key] for key in keys), strict=True))
+            more = {**value, rng.choice(["a", "zz", "日本"]): rng.choice([None, 1, "a"])}
+            renamed = {key + "x": below for key, below in value.items()}
+            return rng.choice([exchanged, more, more, renamed])
 
 
 def written(value: Json, rng: random.Random) -> str:

@@ -125,6 +125,9 @@ def test_random_texts_split_back() -> None:
         ([Tag("", "</a>")], "begin"),
         ([Tag("<a>", "")], "end"),
         ([Tag("<a>\ud800", "b")], "surrogate"),
+        ([Tag("<" * 20_000, "b")], r"\[0\]: the markers have more than 5,000 characters"),
+        ([Tag(f"{n:02}" * 20, "b") for n in range(60)], "overlap|beginnings of others"),
+        ([Tag("<", "b" * 20_000)], r"\[0\]: the markers have more than 5,000 characters"),
         ([Tag("<a>", "</a>"), Tag("<a>", "</b>")], r"\[1\].*\[0\]"),
         ([Tag("<a>", "</a>"), Tag("x<a>", "</b>")], "one is in the other"),
     ],
@@ -139,3 +142,36 @@ def test_a_region_has_one_constraint() -> None:
         made([Tag("<a>", "</a>", regex="a", choices=["a"])])
     with pytest.raises(RegexError):
         made([Tag("<a>", "</a>", regex="(")])
+
+
+MARKERS = st.text("ab", min_size=1, max_size=3)
+
+
+@given(st.lists(MARKERS, min_size=1, max_size=2), MARKERS, st.lists(st.text("abc", max_size=8)))
+def test_markers_may_overlap(begins: list[str], end: str, texts: list[str]) -> None:
+    if len(begins) == 2 and (begins[0] in begins[1] or begins[1] in begins[0]):
+        return
+    grammar = made([Tag(begin, end) for begin in begins]).grammar
+    free = rf"(?:(?!{'|'.join(begins)})[\s\S])*"
+    region = rf"(?:{'|'.join(begins)})(?:(?!{end})[\s\S])*{end}"
+    for text in texts:
+        expected = re.fullmatch(rf"(?:{free}{region})*{free}", text)
+        assert grammar.accepts(text) == (expected is not None), text
+
+
+def test_many_tags_compile_fast() -> None:
+    tags = [Tag(f"<tag{number:03}>", "</tag>", regex="[0-9]+") for number in range(500)]
+    grammar = made(tags).grammar
+    assert grammar.accepts("so <tag007>12</tag>, and <tag199>3</tag>")
+    assert not grammar.accepts("so <tag007>12</tag>, and <tag199>")
+
+
+def test_flags_are_checked() -> None:
+    wrong: list[dict[str, Any]] = [{"at_least_one": 5}, {"stop_after_first": "yes"}]
+    for flags in wrong:
+        with pytest.raises(ParameterError, match="expected True or False"):
+            made(Tags([NOTE], **flags))
+
+
+def test_gbnf_has_markers_as_texts() -> None:
+    assert '"</note>"' in made([NOTE]).grammar.to_gbnf()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 import textwrap
 import threading
@@ -150,3 +151,16 @@ def test_a_fork_watches_for_itself() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     may_end.set()
     other.join()
+
+
+def test_a_profiler_can_go_on_afterwards() -> None:
+    """CPython 3.11 runs no further call under a profiler once it was told to raise nothing."""
+    program = textwrap.dedent("""
+        import sys
+        from treegram.lang.compiler.time_budget import run_within
+
+        run_within(60, int, ("treegram",))
+        sys.setprofile(lambda *_: None)
+        (lambda: None)()
+    """)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

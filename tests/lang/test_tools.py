@@ -6,6 +6,7 @@ import datetime
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -13,7 +14,9 @@ from pydantic import Field
 
 from treegram.lang.constraint import Constraint, constraint_from
 from treegram.lang.errors import ParameterError, SchemaError
+from treegram.lang.grammar import Grammar
 from treegram.lang.ir.random_text import random_text
+from treegram.lang.types.output import output_type
 from treegram.lang.types.tools import ToolCall, tool_schemas
 
 
@@ -139,3 +142,23 @@ def test_what_is_no_list_of_functions_is_refused() -> None:
             tool_schemas(tools)
     with pytest.raises(SchemaError, match="no type annotation"):
         made([untyped])
+
+
+def test_a_field_as_a_default_has_its_bounds() -> None:
+    def book(seats: int = Field(2, ge=1, le=9), place: str = Field(alias="at")) -> int:
+        return seats
+
+    output = output_type(book)
+    grammar = Grammar.from_schema(output.schema)
+    assert grammar.accepts('{"seats": 9, "at": "x"}')
+    assert not grammar.accepts('{"seats": 10, "at": "x"}')
+    assert not grammar.accepts('{"seats": 9}')
+    assert output.parse('{"at": "x"}') == {"seats": 2, "place": "x"}
+
+
+def test_a_partial_function_is_read_and_never_called() -> None:
+    def fail(a: int, b: str) -> None:
+        raise AssertionError("called")
+
+    output = output_type(partial(fail, b="y"))
+    assert output.parse('{"a": 3}') == {"a": 3, "b": "y"}

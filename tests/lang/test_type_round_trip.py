@@ -14,8 +14,10 @@ import typing
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -30,15 +32,18 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    FileUrl,
     HttpUrl,
     Json,
     NaiveDatetime,
+    PostgresDsn,
     RootModel,
     SecretStr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
     computed_field,
+    condecimal,
     model_validator,
 )
 from pydantic import Tag as PydanticTag
@@ -52,6 +57,24 @@ from treegram.lang.ir.random_text import random_text
 from treegram.lang.types.output import output_type
 
 T = TypeVar("T")
+
+
+class F(enum.IntFlag):
+    READ = 1
+    WRITE = 2
+
+
+TagsOf = collections.defaultdict[str, collections.Counter[str]]
+
+
+class Lengths(BaseModel):
+    model_config = ConfigDict(val_json_bytes="base64", ser_json_bytes="base64")
+    data: Annotated[bytes, Field(min_length=2, max_length=7)]
+
+
+class HexLengths(BaseModel):
+    model_config = ConfigDict(val_json_bytes="hex", ser_json_bytes="hex")
+    data: Annotated[bytes, Field(min_length=2)]
 
 
 class Plain(enum.Enum):
@@ -186,6 +209,10 @@ TYPES: list[Any] = [
     ),
     *(Literal["a", 1, True, None, Word.X], Annotated[float, Field(ge=0, lt=1)]),
     *(Annotated[int, Field(multiple_of=7, gt=-50, lt=50)], ROOT),
+    *(complex, Fraction, ZoneInfo, PostgresDsn, FileUrl, F, TagsOf),
+    *(dict[Annotated[int, Field(ge=3, lt=12, multiple_of=3)], int], dict[Number, int]),
+    *(dict[Literal[1, "a"], int], condecimal(multiple_of=Decimal("0.05"))),
+    *(Annotated[bytes, Field(min_length=2, max_length=4)], Lengths, HexLengths),
     *(typing.Sequence[int], typing.Mapping[str, bool], collections.OrderedDict[str, int]),
 ]
 
@@ -241,6 +268,12 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     ipaddress.IPv6Interface: st.builds(
         ipaddress.IPv6Interface, st.tuples(ADDRESSES6, st.integers(0, 128))
     ),
+    Lengths: st.builds(Lengths, data=st.binary(min_size=2, max_size=7)),
+    HexLengths: st.builds(HexLengths, data=st.binary(min_size=2, max_size=7)),
+    Fraction: st.fractions(max_denominator=10**9),
+    complex: st.complex_numbers(max_magnitude=10**9, allow_nan=False).filter(lambda z: z.real != 0),
+    ZoneInfo: st.sampled_from(["UTC", "Europe/Berlin", "Asia/Tokyo"]).map(ZoneInfo),
+    F: st.sampled_from([F.READ, F.WRITE]),
     set[int]: st.sets(st.integers(), max_size=6),
     tuple[int, str | None]: st.tuples(st.integers(), TEXT | st.none()),
     dict[int, int]: st.dictionaries(st.integers(-(10**18), 10**18), st.integers()),
@@ -290,6 +323,10 @@ REFUSED: dict[Any, str] = {
     Json[int]: "inside a string",
     dict[tuple[int, int], str]: "list of pairs",
     Callable[[int], int]: "output type",
+    dict[Literal[1, 2], int]: "reads none of",
+    dict[Annotated[int, Field(ge=0)], int]: "both bounds are needed",
+    type[int]: "a class has no JSON",
+    Literal[()]: "cannot be empty",
 }
 
 
@@ -337,3 +374,9 @@ def test_negated_classes_leave_out_what_pydantic_does(pattern: str, text: str) -
         TypeAdapter(annotation).validate_json(json.dumps(text))
     assert not Grammar.from_schema(annotation).accepts(json.dumps(text))
     assert Grammar.from_schema(annotation).accepts('"+"')
+
+
+@pytest.mark.parametrize("given", ['{"type": "string"}', "Person", 5, [1], b"", ("a",)])
+def test_a_value_is_no_type(given: Any) -> None:
+    with pytest.raises(SchemaError, match=r"expected a type.*json\.loads"):
+        output_type(given)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+import enum
 import random
 from codecs import getincrementaldecoder
 from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Any
+from typing import Literal as OneOf
 
 import numpy as np
 import pytest
+from pydantic import BaseModel, Field
 
+from treegram.lang.automaton.substring import SubstringOf
+from treegram.lang.constraint import constraint_from
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
 from treegram.lang.ir.dfa import Dfa
@@ -28,7 +36,9 @@ from treegram.lang.ir.nodes import (
     Terminal,
     Unique,
 )
-from treegram.lang.lark.parser import lark_to_rules
+from treegram.lang.json_schema.layout import Layout
+from treegram.lang.lark_grammar.parser import lark_to_rules
+from treegram.lang.tags import Tag, Tags
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_grammar import LlamaGrammarFactory, LlamaGrammarMatcher
 from treegram.runtime.masks.token_trie import TokenTrie
@@ -77,6 +87,42 @@ def listed(element: Node, low: int, high: int | None) -> Node:
     return Unique(Seq((Literal("["), Element(element), rest, Literal("]"))))
 
 
+FORMATS = ["date", "time", "ipv4", "uuid", "duration"]
+
+
+class Shape(BaseModel):
+    name: Annotated[str, Field(max_length=5)]
+    sides: int = 3
+    next: Shape | None = None
+
+
+class Kind(enum.Enum):
+    BILL = "bill"
+    NOTE = "ключ"
+
+
+class Document(BaseModel):
+    kind: Kind
+    day: datetime.date
+    total: Annotated[Decimal, Field(ge=0, decimal_places=2, lt=1000)]
+    items: Annotated[list[Annotated[str, Field(max_length=12)]], Field(max_length=2)]
+
+
+def weather(city: str, days: Annotated[int, Field(ge=1, le=7)] = 1) -> str:
+    return f"{city} {days}"
+
+
+def dial(number: Annotated[str, Field(pattern=r"^\+[0-9]{6,12}$")]) -> str:
+    return number
+
+
+def of_gen(**options: Any) -> Grammar:
+    """What a `gen` with these arguments follows."""
+    constraint = constraint_from(**options)
+    assert constraint is not None
+    return constraint.grammar
+
+
 GRAMMARS: dict[str, Callable[[], Grammar]] = {
     "digits": lambda: Grammar.from_regex(r"[0-9]{1,5}(\.[0-9]+)?"),
     "words": lambda: Grammar.from_regex(r"(The|A) [a-z]+( [a-z]+){0,3}\."),
@@ -119,6 +165,57 @@ GRAMMARS: dict[str, Callable[[], Grammar]] = {
         """
     ),
     "gbnf": lambda: Grammar.from_gbnf('root ::= "(" root* ")" | [a-z]+ "é"?\n'),
+    "types": lambda: of_gen(schema=Document),
+    "unions of types": lambda: of_gen(schema=Shape | list[int] | OneOf["é", 1, None]),
+    "compact": lambda: of_gen(schema=Shape, layout=Layout(whitespace="compact")),
+    "indented": lambda: of_gen(schema=Shape, layout=Layout(whitespace="indented", indent=3)),
+    "keys in any order": lambda: of_gen(schema=Shape, layout=Layout(key_order="free")),
+    "white space": lambda: of_gen(
+        schema=Shape, layout=Layout(whitespace="flexible", max_whitespace=2)
+    ),
+    "all texts of a schema": lambda: Grammar.from_schema(PERSON, Layout.accepting()),
+    "key patterns": lambda: of_gen(
+        schema={
+            "type": "object",
+            "patternProperties": {"^x-": {"type": "boolean"}},
+            "additionalProperties": False,
+            "minProperties": 1,
+        }
+    ),
+    "combined schemas": lambda: of_gen(
+        schema={
+            "oneOf": [{"multipleOf": 5}, {"type": "integer", "minimum": 7, "maximum": 90}],
+            "type": ["integer", "null"],
+            "not": {"const": 50},
+        }
+    ),
+    "pattern and length": lambda: of_gen(
+        schema={"type": "string", "pattern": "^[a-z]+-\\\\d", "maxLength": 12}
+    ),
+    "formats": lambda: of_gen(
+        schema={"items": {"anyOf": [{"format": name} for name in FORMATS]}, "type": "array"}
+    ),
+    "lookahead": lambda: Grammar.from_regex(r"(?!.*(ab|7))[a-c0-9]{2,9}(?<!c)\b!"),
+    "cases": lambda: Grammar.from_regex(r"(?i)straße|[k-m]{2}"),
+    "integer": lambda: of_gen(dtype=int),
+    "float": lambda: of_gen(dtype=float),
+    "quote of words": lambda: of_gen(substring_of=SubstringOf("Sent to Oslo, né?", words=True)),
+    "tools": lambda: of_gen(tools=[weather, dial]),
+    "tags": lambda: of_gen(tags=[Tag("<n>", "</n>", regex="[0-9]+"), Tag("<note>", "</note>")]),
+    "tags with tools": lambda: of_gen(
+        tags=Tags([Tag("<call>", "</call>", tools=[dial])], stop_after_first=True)
+    ),
+    "overlapping tags": lambda: of_gen(tags=[Tag("aab", "b"), Tag("ba", "aa")]),
+    "many rules": lambda: of_lark(
+        """
+        start: item{WORD}+ | "[" list{NUMBER, ","} "]"
+        item{x}: x ";"
+        list{x, sep}: x (sep x)~1..3
+        WORD: /[a-z]{1,3}/
+        %import common (NUMBER, WS_INLINE)
+        %ignore WS_INLINE
+        """
+    ),
 }
 
 

@@ -13,11 +13,13 @@ from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.automaton.configuration import Configuration
 from treegram.lang.errors import GrammarError
 from treegram.lang.grammar import Grammar
+from treegram.lang.ir.nodes import Alt, Literal, Rules, Seq, Terminal
 from treegram.lang.ir.random_grammar import random_rules
 from treegram.lang.json_schema.layout import Layout as JsonLayout
 from treegram.runtime.base import BoolMask, Vocabulary
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
+from treegram.runtime.masks import distinct_tokens
 from treegram.runtime.masks.masks import MaskTable
 from treegram.runtime.masks.token_trie import TokenTrie
 
@@ -168,6 +170,43 @@ def test_a_long_list_of_words_has_the_mask_of_its_words() -> None:
     automaton = Automaton(Grammar.from_choices(words).rules, alphabet=TRIE.alphabet)
     table = MaskTable(automaton, TRIE, VOCABULARY.eog)
     for text in (b"", b"na", b"name", b"name1", b"name29", b"ab", "日".encode()):
+        at = automaton.run(automaton.start, text)
+        assert at is not None
+        assert (table.mask(at) == brute_force(automaton, at, VOCABULARY, b"")).all(), text
+
+
+@pytest.mark.parametrize("limit", [0, 256])
+def test_no_token_chooses_a_value_that_was_seen(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even long before the value ends, and however many tokens are legal."""
+    monkeypatch.setattr(distinct_tokens, "MAX_TRIED", limit)
+    person = {
+        "properties": {"name": {"enum": ["abc", "aa"]}},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+    items: list[dict[str, object]] = [{"enum": ["abc", "abcab", "name"]}, {**person}]
+    texts = [b'["abc", "', b'["abc", "abc", "', b'[{"name": "abc"}, {"name": "', b'["name", "']
+    for item in items:
+        schema = {"type": "array", "uniqueItems": True, "items": item}
+        for layout in (JsonLayout(), JsonLayout.accepting()):
+            automaton = Automaton(Grammar.from_schema(schema, layout).rules, alphabet=TRIE.alphabet)
+            table = MaskTable(automaton, TRIE, VOCABULARY.eog)
+            for text in texts:
+                at = automaton.run(automaton.start, text)
+                if at is not None:
+                    expected = brute_force(automaton, at, VOCABULARY, b"")
+                    assert (table.mask(at) == expected).all(), text
+
+
+def test_a_long_list_of_words_lacks_the_excluded_ones() -> None:
+    words = Alt(tuple(Literal(f"name{number}") for number in range(100, 400)))
+    excluded = frozenset(("name120", "name125"))
+    rules = Rules("root", {"root": Seq((Terminal(words, excluded), Literal("a")))})
+    automaton = Automaton(rules, alphabet=TRIE.alphabet)
+    table = MaskTable(automaton, TRIE, VOCABULARY.eog)
+    for text in (b"", b"name1", b"name12", b"name2", b"name121"):
         at = automaton.run(automaton.start, text)
         assert at is not None
         assert (table.mask(at) == brute_force(automaton, at, VOCABULARY, b"")).all(), text

@@ -76,5 +76,5 @@ def test_a_real_vocabulary_builds_well_within_a_second(vocabulary_model: LlamaMo
 def test_pieces_that_no_text_has_are_left_out() -> None:
     trie = TokenTrie(Vocabulary((b"a", b"\xff", b"a\xffb", b""), frozenset(), {3: "<think>"}))
     assert trie.token_node.tolist()[1:3] == [-1, -1]
-    assert trie.find(b"\xff<think>\xff") == trie.token_node[3]
+    assert trie.find(b"\xff<[3]>\xff") == trie.token_node[3], "by its number"
     assert trie.alphabet == frozenset(b"ab")

@@ -14,6 +14,7 @@ from typing import NoReturn, TypeAlias
 
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedInput
 
+from ..caret import pointed
 from ..errors import GrammarError
 
 MAX_CHARACTERS = 200_000
@@ -29,6 +30,7 @@ MISTAKES = {
     "{": "a template is used as name{argument}; a number of times is written ~3 or ~1..5",
     "<": "references to tokens are not Lark's, and not supported; write the text",
     "%": "there are %import and %ignore; %json, %regex and others are not supported",
+    "\ufeff": "a byte order mark; read the file with encoding='utf-8-sig'",
     "$END": "something is not closed or not finished",
     "_NL": "the line ends too early; close the bracket, or go on after a '|'",
     "RPAR": "a ')' that closes nothing",
@@ -60,7 +62,7 @@ class LarkGrammar:
 
 
 def parse_lark(text: str) -> LarkGrammar:
-    """The definitions in `text`. Raises GrammarError, with line and column."""
+    """The definitions in `text`. Raises GrammarError, or Mistake for what is no syntax of ours."""
     if len(text) > MAX_CHARACTERS:
         raise GrammarError(f"lark: more than {MAX_CHARACTERS:,} characters; make it smaller")
     grammar = LarkGrammar()
@@ -79,10 +81,18 @@ def common_terminals() -> dict[str, Definition]:
     return grammar.definitions
 
 
-def syntax_error(message: str, token: Token) -> GrammarError:
-    """An error at `token`."""
-    line, column = token.line or 1, token.column or 1
-    return GrammarError(f"lark line {line}, column {column}: {message}", line, column)
+class Mistake(Exception):
+    """What is wrong `offset` characters into `token`."""
+
+    def __init__(self, message: str, token: Token, offset: int = 0) -> None:
+        super().__init__(message)
+        self.line, self.column = token.line or 1, (token.column or 1) + offset
+
+
+def error_at(text: str, message: str, line: int, column: int) -> GrammarError:
+    """An error with its place in the grammar `text`."""
+    shown = pointed(text, line, column)
+    return GrammarError(f"lark line {line}, column {column}: {message}\n{shown}", line, column)
 
 
 def first_token(tree: SyntaxTree | Token) -> Token:
@@ -118,7 +128,7 @@ def _check_depth(tree: SyntaxTree) -> None:
         level = [child for tree in level for child in tree.children if isinstance(child, Tree)]
     level = [tree for tree in level if tree.children]
     if level:
-        raise syntax_error(f"nested more than {_MAX_DEPTH} levels deep", first_token(level[0]))
+        raise Mistake(f"nested more than {_MAX_DEPTH} levels deep", first_token(level[0]))
 
 
 def _add(grammar: LarkGrammar, statement: SyntaxTree) -> None:
@@ -134,7 +144,7 @@ def _add(grammar: LarkGrammar, statement: SyntaxTree) -> None:
                 terminal = common_terminals()[name]
                 _put(grammar, Definition(alias, (), terminal.body, library=True))
         case kind:
-            raise syntax_error(
+            raise Mistake(
                 f"%{str(kind).partition('_')[0]} is not supported: every rule and terminal needs "
                 "its definition, once",
                 first_token(statement),
@@ -154,7 +164,7 @@ def _put(grammar: LarkGrammar, definition: Definition) -> None:
     name = definition.name
     earlier = grammar.definitions.setdefault(str(name), definition)
     if earlier is not definition:
-        raise syntax_error(f"{name} is already defined in line {earlier.name.line}", name)
+        raise Mistake(f"{name} is already defined in line {earlier.name.line}", name)
 
 
 def _imported(statement: SyntaxTree) -> Iterator[tuple[str, Token]]:
@@ -170,12 +180,12 @@ def _imported(statement: SyntaxTree) -> Iterator[tuple[str, Token]]:
         taken = steps.pop()
         pairs = [(taken, first_token(rest[0]) if rest else taken)]
     if [str(step) for step in steps] != ["common"] or path.children[0] == ".":
-        raise syntax_error(
+        raise Mistake(
             "only terminals of `common` can be imported; copy others into the grammar", pairs[0][0]
         )
     for name, alias in pairs:
         if name not in common_terminals():
-            raise syntax_error(f"`common` has no terminal {name}", name)
+            raise Mistake(f"`common` has no terminal {name}", name)
         yield str(name), alias
 
 
@@ -191,10 +201,4 @@ def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
     if kind == "$END" or line < 1:
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
     hint = MISTAKES.get(kind, 'expected name: body, with texts "...", names and /expressions/')
-    shown = text.split("\n")[line - 1]
-    raise GrammarError(
-        f"lark line {line}, column {column}: unexpected {found}: {hint}\n  {shown}\n"
-        f"  {' ' * (column - 1)}^",
-        line,
-        column,
-    ) from error
+    raise error_at(text, f"unexpected {found}: {hint}", line, column) from error

@@ -21,7 +21,7 @@ from ..ir.check import check
 from ..ir.left_recursion import without_left_recursion
 from ..ir.nodes import EMPTY, Alt, Node, Ref, Repeat, Rules, Seq
 from ..ir.rule_names import NewRules, respelled
-from .syntax import Definition, LarkGrammar, SyntaxTree, first_token, parse_lark, syntax_error
+from .syntax import Definition, LarkGrammar, Mistake, SyntaxTree, error_at, first_token, parse_lark
 from .terminals import Terminals, repetition
 
 _MAX_INSTANCES = 1000
@@ -34,13 +34,20 @@ def lark_to_rules(text: str, start: str = "start") -> Rules:
     definition, and what is not supported: `%declare`, `%override`, `%extend`, imports from anywhere
     but `common`, and regular expressions outside our dialect (`regex/expressions.py`).
     """
-    grammar = parse_lark(text)
+    try:
+        built = _built(parse_lark(text), start)
+    except Mistake as mistake:
+        raise error_at(text, str(mistake), mistake.line, mistake.column) from mistake.__cause__
+    rules = without_left_recursion(built)
+    check(rules)
+    return rules
+
+
+def _built(grammar: LarkGrammar, start: str) -> Rules:
     definition = grammar.definitions.get(start)
     if definition is None or definition.name.type != "RULE":
         raise GrammarError(f"lark: no rule {start!r}, which is where the grammar starts; add one")
-    rules = without_left_recursion(_Builder(grammar).build(start))
-    check(rules)
-    return rules
+    return _Builder(grammar).build(start)
 
 
 class _Pending(NamedTuple):
@@ -81,7 +88,7 @@ class _Builder:
             if tree.data == "name":
                 name = first_token(tree)
                 if str(name) not in self._definitions and name not in definition.parameters:
-                    raise syntax_error(f"{definition.name} uses {name}, which is not defined", name)
+                    raise Mistake(f"{definition.name} uses {name}, which is not defined", name)
 
     def _lower(self, tree: SyntaxTree, arguments: Mapping[str, Node]) -> Node:
         match tree.data:
@@ -127,7 +134,7 @@ class _Builder:
         """The rule of this name, with these values for its parameters."""
         definition = self._definitions[str(name)]
         if len(values) != len(definition.parameters):
-            raise syntax_error(
+            raise Mistake(
                 f"{name} is used with {len(values)} arguments and defined with "
                 f"{len(definition.parameters)}",
                 name,
@@ -135,7 +142,7 @@ class _Builder:
         key = (str(name), values)
         if key not in self._instances:
             if len(self._instances) >= _MAX_INSTANCES and values:
-                raise syntax_error(
+                raise Mistake(
                     f"templates are used with more than {_MAX_INSTANCES} different arguments; "
                     f"does {name} use itself with ever longer ones?",
                     name,

@@ -15,7 +15,7 @@ from ..errors import RegexError
 from ..ir.facts import nullable
 from ..ir.nodes import MAX_CODE_POINT, SURROGATES, CharClass, Literal, Node, Terminal
 from ..regex.expressions import escape, parse_fullmatch
-from .syntax import Definition, SyntaxTree, common_terminals, first_token, syntax_error
+from .syntax import Definition, Mistake, SyntaxTree, common_terminals, first_token
 
 _MAX_PATTERN = 100_000
 _ESCAPE = re.compile(
@@ -62,9 +62,11 @@ class Terminals:
         try:
             node = parse_fullmatch(pattern)
         except RegexError as error:
-            raise syntax_error(f"the terminal {_shown(token)}: {error}", token) from error
+            reason = str(error).partition(" at column ")[0]
+            offset = _offset(token, pattern, error.column)
+            raise Mistake(f"the terminal {_shown(token)}: {reason}", token, offset) from error
         if nullable(node, frozenset()):
-            raise syntax_error(
+            raise Mistake(
                 f"the terminal {_shown(token)} matches the empty text, which Lark forbids; make "
                 "its use optional instead",
                 token,
@@ -76,7 +78,7 @@ class Terminals:
         if definition.library and name in _FIRST_END:
             return _FIRST_END[name]
         if definition.parameters:
-            raise syntax_error("templates of terminals are not supported", definition.name)
+            raise Mistake("templates of terminals are not supported", definition.name)
         return self._pattern(definition.body, (*inside, name), definition.library)
 
     def _pattern(self, tree: SyntaxTree, inside: tuple[str, ...], library: bool = False) -> str:
@@ -103,25 +105,25 @@ class Terminals:
             case "name":
                 pattern = self._named(first_token(tree), inside, library)
             case _:
-                raise syntax_error("this cannot stand in a terminal", first_token(tree))
+                raise Mistake("this cannot stand in a terminal", first_token(tree))
         if len(pattern) > _MAX_PATTERN:
-            raise syntax_error("a terminal of such a size is not supported", first_token(tree))
+            raise Mistake("a terminal of such a size is not supported", first_token(tree))
         return pattern
 
     def _named(self, name: Token, inside: tuple[str, ...], library: bool) -> str:
         if name in inside:
-            raise syntax_error(f"the terminal {name} uses itself; make it a rule", name)
+            raise Mistake(f"the terminal {name} uses itself; make it a rule", name)
         definition = (common_terminals() if library else self._definitions).get(str(name))
         if definition is None or name.type != "TOKEN":
             what = "is not defined" if definition is None else "is a rule"
-            raise syntax_error(f"a terminal uses {name}, which {what}", name)
+            raise Mistake(f"a terminal uses {name}, which {what}", name)
         return f"(?:{self._definition(definition, inside)})"
 
     def _bounds(self, tree: SyntaxTree) -> tuple[str, str]:
         first, last = (token for token in tree.children if isinstance(token, Token))
         low, high = _text(first), _text(last)
         if len(low) != 1 or len(high) != 1 or low > high:
-            raise syntax_error(
+            raise Mistake(
                 f"the range {first}..{last} is not one of single characters, in order", first
             )
         return low, high
@@ -134,11 +136,11 @@ def repetition(tree: SyntaxTree) -> tuple[int, int | None]:
     if first.type == "OP":
         return {"?": (0, 1), "*": (0, None), "+": (1, None)}[str(first)]
     if len(first) > 9 or any(len(str(token)) > 9 for token in last):
-        raise syntax_error("more repetitions than are supported", first)
+        raise Mistake("more repetitions than are supported", first)
     low = int(first)
     high = int(str(last[0])) if last else low
     if not 0 <= low <= high:
-        raise syntax_error(f"{low}..{high} repetitions; expected 0 <= least <= most", first)
+        raise Mistake(f"{low}..{high} repetitions; expected 0 <= least <= most", first)
     return low, high
 
 
@@ -154,7 +156,7 @@ def _literal(token: Token) -> str:
     body, _, flags = token[1:].rpartition("/")
     unknown = set(flags) - _FLAGS
     if unknown:
-        raise syntax_error(f"the flag {min(unknown)!r} of {token} is not supported", token)
+        raise Mistake(f"the flag {min(unknown)!r} of {token} is not supported", token)
     body = re.sub(r"\\(.)", lambda m: "/" if m[1] == "/" else m[0], body, flags=re.DOTALL)
     return f"(?{flags}:{body})" if flags else f"(?:{body})"
 
@@ -168,10 +170,18 @@ def _text(token: Token) -> str:
             return _NAMED.get(found[4], found[4])
         number = int(code, 16)
         if number > MAX_CODE_POINT or SURROGATES[0] <= number <= SURROGATES[1]:
-            raise syntax_error(f"{found[0]} is no Unicode character", token)
+            raise Mistake(f"{found[0]} is no Unicode character", token)
         return chr(number)
 
     return _ESCAPE.sub(spelled, token[1 : token.rindex('"')])
+
+
+def _offset(token: Token, pattern: str, column: int) -> int:
+    """Where `column` of the pattern stands in `token`, if the token is all of it, as it is."""
+    if token.type != "REGEXP" or pattern != _literal(token) or "\\/" in token:
+        return 0
+    last = token.rindex("/") - 1  # the group around the expression is not the user's
+    return min(1 + max(column - pattern.index(":") - 1, 0), max(last, 0))
 
 
 def _shown(token: Token) -> str:
