@@ -48,6 +48,8 @@ class Generation:
     ) -> None:
         self._request = request
         self._vocabulary = vocabulary
+        # a constraint's control tokens are a part of its text; in free text they are none
+        self._controls = {} if request.grammar is None else vocabulary.controls
         self._matcher = matcher
         self._sampler = Sampler(request.params, prompt)
         self._stream = TextStream(request.stop, request.stop_regex)
@@ -62,7 +64,7 @@ class Generation:
         self._spelled = 0  # bytes, the healed prefix included
         self._counted = 0
         self.finish_reason: FinishReason | None = None
-        self.stop_token: int | None = None
+        self._stopped_at: str | int | None = None
 
     def start(self) -> list[int]:
         """Tokens that are forced before anything was drawn. May already finish the generation."""
@@ -82,7 +84,8 @@ class Generation:
         if self._decisions is not None:
             self._decisions.append(self._decision(logits, banned, token))
         if self._ends(token):
-            self.stop_token = token
+            text = self._vocabulary.controls.get(token)
+            self._stopped_at = text if text in self._request.stop else token
             self._finish("stop")
             return []
         if self._matcher is not None:
@@ -94,14 +97,18 @@ class Generation:
         mask = None if self._matcher is None else self._matcher.mask()
         probability, runner_up = odds(logits, mask, banned, token)
         start = self._spelled - len(self._prefix.encode())
-        size = len(self._vocabulary.pieces[token])
+        size = len(self._piece(token))
         return Decision(start, start + size, probability, runner_up)
 
     def _ends(self, token: int) -> bool:
-        """Whether a drawn token ends the text; a stop token only where the constraint accepts."""
+        """Whether a drawn token ends the text; a stop token only where the constraint accepts.
+
+        A stop text may be the text of a control token, which then ends the text like the text.
+        """
         if token in self._vocabulary.eog:
             return True
-        if token not in self._request.stop_token_ids:
+        is_stop_text = self._vocabulary.controls.get(token) in self._request.stop
+        if not is_stop_text and token not in self._request.stop_token_ids:
             return False
         return self._matcher is None or self._matcher.is_accepting
 
@@ -117,7 +124,7 @@ class Generation:
         """Takes tokens until a stop text or max_tokens ends it; returns those taken."""
         new: list[int] = []
         for token in tokens:
-            piece = self._vocabulary.pieces[token]
+            piece = self._piece(token)
             is_healed = self._skip_bytes > 0 and len(piece) <= self._skip_bytes
             new.append(token)
             self.tokens.append(token)
@@ -139,10 +146,13 @@ class Generation:
         self._counted += 1
         self._sampler.saw(token)
         if self._logprobs is not None:
-            pieces = self._vocabulary.pieces
             logprob = draw.logprob if draw else 0.0  # nothing else was possible
-            top = tuple((t, pieces[t], p) for t, p in draw.top) if draw else ()
+            top = tuple((t, self._piece(t), p) for t, p in draw.top) if draw else ()
             self._logprobs.append(TokenLogprob(token, piece, logprob, top))
+
+    def _piece(self, token: int) -> bytes:
+        """The token as the text has it."""
+        return self._vocabulary.pieces[token] or self._controls.get(token, "").encode()
 
     def _push(self, piece: bytes) -> None:
         skipped = min(self._skip_bytes, len(piece))
@@ -180,7 +190,7 @@ class Generation:
             spans=self._spans(text),
             finish_reason=self.finish_reason or "length",
             usage=Usage(prompt_tokens, cached_tokens, self._counted),
-            stop_matched=self._stream.stop_matched or self.stop_token,
+            stop_matched=self._stream.stop_matched or self._stopped_at,
             logprobs=logprobs,
             decisions=decisions,
         )
@@ -191,7 +201,7 @@ class Generation:
         size = 0
         kept: list[int] = []
         for token in self.tokens:
-            piece = self._vocabulary.pieces[token]
+            piece = self._piece(token)
             if wanted[size : size + len(piece)] != piece:
                 break
             size += len(piece)
@@ -201,7 +211,7 @@ class Generation:
             try:
                 head = spelled.decode()
             except UnicodeDecodeError:  # the cut fell inside a character
-                size -= len(self._vocabulary.pieces[kept.pop()])
+                size -= len(self._piece(kept.pop()))
                 continue
             break
         if len(head) < len(self._prefix):

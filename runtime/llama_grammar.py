@@ -3,8 +3,10 @@
 The same `Matcher` protocol over `llama_sampler_init_grammar`, so that one flag switches engines and
 tests can hold the two against each other. It is slower (a full mask looks at every token), forces
 nothing, and takes only what GBNF can express. The sampler aborts the process on an illegal token,
-so every token is checked before it is accepted. Two differences in what is legal remain:
-llama.cpp never allows a token that begins with NUL, and it takes overlong UTF-8 for characters.
+so every token is checked before it is accepted. Differences in what is legal remain: llama.cpp
+never allows a token that begins with NUL, it takes overlong UTF-8 for characters, and where a
+grammar names control tokens it lets one of them stand for its text as well, and none of the bytes
+of a split character for `!<token>`.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lang.errors import GrammarError
+from ..lang.gbnf.printer import rules_to_gbnf
 from ..lang.grammar import Grammar
-from ..lang.ir.nodes import ControlToken, Literal, Ref, Rules, Seq
-from ..lang.ir.walk import walk
+from ..lang.ir.controls import bound, control_tokens, numbered
+from ..lang.ir.nodes import Literal, Ref, Rules, Seq
 from .base import BoolMask
 from .llama import ll
 from .spelling import Speller
@@ -42,21 +45,16 @@ class LlamaGrammarFactory:
             raise GrammarError("the model has no end-of-generation token; use engine='treegram'")
         self.model = model
         self.speller = speller
-        self._grammar = grammar
-        self._sampler = _Sampler(model, grammar.to_gbnf())
+        self._rules = bound(grammar.rules, vocabulary.controls)
+        self._sampler = _Sampler(model, rules_to_gbnf(self._rules))
         # llama.cpp would let text spell a control token: only tokens with text of their own count,
         # and those that the grammar names
-        named = {
-            node.text
-            for body in grammar.rules.rules.values()
-            for node, _ in walk(body)
-            if isinstance(node, ControlToken)
-        }
+        named = {token.text for token in control_tokens(self._rules)}
         self.candidates = np.array(
             [
                 i
                 for i, piece in enumerate(vocabulary.pieces)
-                if piece or i in vocabulary.eog or vocabulary.controls.get(i) in named
+                if piece or i in vocabulary.eog or numbered(i) in named
             ],
             dtype=np.int32,
         )
@@ -76,12 +74,12 @@ class LlamaGrammarFactory:
             text = prefix.decode()
         except UnicodeDecodeError as error:
             raise GrammarError(f"the prefix {prefix!r} ends inside a character") from error
-        rules = self._grammar.rules
+        rules = self._rules
         name = "healed"
         while name in rules.rules:
             name += "-x"
         healed = Seq((Literal(text), Ref(rules.root)))
-        return _Sampler(self.model, Grammar(Rules(name, {**rules.rules, name: healed})).to_gbnf())
+        return _Sampler(self.model, rules_to_gbnf(Rules(name, {**rules.rules, name: healed})))
 
 
 class _Sampler:

@@ -56,7 +56,7 @@ class GrammarMatcherFactory:
         self.automaton = Automaton(
             any_bytes() if grammar is None else grammar.rules,
             alphabet=trie.alphabet,
-            controls=frozenset(vocabulary.controls.values()),
+            controls=vocabulary.controls,
         )
         self.masks = MaskTable(self.automaton, trie, vocabulary.eog)
         self.speller = speller

@@ -10,6 +10,7 @@ from treegram.lang.errors import ConstraintError
 from treegram.lang.grammar import Grammar
 from treegram.lang.json_schema.layout import Layout
 from treegram.runtime.base import BoolMask, Matcher
+from treegram.runtime.masks.masks import MEMO_BYTES
 from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcherFactory
 from treegram.runtime.spelling import Speller
@@ -34,7 +35,7 @@ class Treegram(Engine):
             factory = GrammarMatcherFactory(grammar, self._vocabulary, self._speller, self._trie)
         except ConstraintError as error:
             raise Refused(str(error)) from error
-        return _Compiled(factory)
+        return _Compiled(factory, len(self._vocabulary))
 
 
 class TreegramGen(Treegram):
@@ -44,11 +45,16 @@ class TreegramGen(Treegram):
 
 
 class _Compiled(Compiled):
-    def __init__(self, factory: GrammarMatcherFactory) -> None:
+    def __init__(self, factory: GrammarMatcherFactory, n_vocab: int) -> None:
         self._factory = factory
+        self._n_vocab = n_vocab
 
     def start(self) -> Walk:
         return _Walk(self._factory.start(canonical=False))
+
+    def cache_bytes(self) -> int:
+        """The masks that are kept, one byte per token each."""
+        return min(MEMO_BYTES, self._factory.stats().computed * self._n_vocab)
 
 
 class _Walk(Walk):

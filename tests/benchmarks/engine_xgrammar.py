@@ -47,6 +47,9 @@ class _Compiled(Compiled):
     def start(self) -> Walk:
         return _Walk(xgrammar.GrammarMatcher(self._grammar), self._n_vocab)
 
+    def cache_bytes(self) -> int:
+        return int(self._grammar.memory_size_bytes)
+
 
 class _Walk(Walk):
     def __init__(self, matcher: Any, n_vocab: int) -> None:

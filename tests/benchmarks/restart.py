@@ -66,7 +66,7 @@ def in_a_process(folder: Path, question: int, gguf: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeat", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--gguf", type=Path, help="a GGUF file (default: the embedded model)")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)

@@ -36,6 +36,9 @@ class Words:
     def start(self) -> _Walk:
         return _Walk(self.texts)
 
+    def cache_bytes(self) -> int:
+        return sum(map(len, self.texts))
+
 
 class _Walk:
     def __init__(self, texts: list[bytes]) -> None:
@@ -71,6 +74,7 @@ def test_a_row_passes_if_every_instance_is_decided_right(trial: ModuleType) -> N
     assert found.row_tokens == 2
     assert len(found.steps_s) == 3, "1, 2 and the first digit of 10"
     assert len(found.again_s) == 2
+    assert found.cache_bytes == 2
 
 
 def test_wrong_verdicts_are_told_apart(trial: ModuleType) -> None:
@@ -93,5 +97,5 @@ def test_refusals_and_slow_rows_are_named(
 ) -> None:
     refused = outcome(trial, ["1"], Words(trial.Refused))
     assert (refused.verdict, refused.reason) == ("refused", "not today")
-    monkeypatch.setattr(trial, "LIMIT_S", 0.0)
+    monkeypatch.setattr(trial, "FIRST_MASK_S", 0.0)
     assert outcome(trial, ["1", "2"]).verdict == "too slow"
