@@ -61,7 +61,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class GenRequest:
-    """Generate after `prompt`."""
+    """Generate after `prompt`.
+
+    Cached prefixes are shared within one `namespace`. Of requests that wait, those with a higher
+    `priority` go first.
+    """
 
     prompt: Prompt
     params: SamplingParams = field(default_factory=SamplingParams)
@@ -77,11 +81,12 @@ class GenRequest:
     confidence: bool = False
     engine: EngineName = "treegram"
     namespace: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SelectRequest:
-    """Score every choice as the continuation of `prompt`."""
+    """Score every choice as the continuation of `prompt`; see `GenRequest` for the rest."""
 
     prompt: Prompt
     choices: tuple[str, ...]
@@ -89,6 +94,7 @@ class SelectRequest:
     temperature: float = 0.0
     seed: int | None = None
     namespace: str = ""
+    priority: int = 0
 
 
 Request: TypeAlias = GenRequest | SelectRequest

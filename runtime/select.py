@@ -140,12 +140,13 @@ class Scoring:
         jobs: Sequence[tuple[Sequence[int], TokenTrie]],
         on_done: Callable[[BaseException | None], None],
         namespace: str = "",
+        priority: int = 0,
     ) -> None:
         self._engine = engine
         self._on_done = on_done
         self._error: BaseException | None = None
         self.requests = [
-            self._request(list(prompt), trie, path, known, namespace)
+            self._request(list(prompt), trie, path, known, namespace, priority)
             for prompt, trie in jobs
             for path, known in trie.paths()
         ]
@@ -169,7 +170,13 @@ class Scoring:
             self._engine.cancel(request)
 
     def _request(
-        self, prompt: list[int], trie: TokenTrie, path: tuple[int, ...], known: int, namespace: str
+        self,
+        prompt: list[int],
+        trie: TokenTrie,
+        path: tuple[int, ...],
+        known: int,
+        namespace: str,
+        priority: int,
     ) -> EngineRequest:
         def on_logits(n: int, logits: Logits) -> None:
             trie.learn(path[:n], logits)
@@ -180,6 +187,7 @@ class Scoring:
             on_done=self._one_done,
             on_logits=on_logits,
             namespace=namespace,
+            priority=priority,
             tail=len(path),
         )
 

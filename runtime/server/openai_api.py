@@ -180,6 +180,7 @@ def _requests(
             stop_token_ids=tuple(body.stop_token_ids or ()),
             ignore_eos=body.ignore_eos or False,
             namespace=body.cache_salt or "",
+            priority=body.priority or 0,
         )
         for prompt in prompts
         for answer in range(n)

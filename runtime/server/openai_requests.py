@@ -131,6 +131,7 @@ class GenerationFields(Strict):
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     ignore_eos: bool | None = None
     cache_salt: str | None = None
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 

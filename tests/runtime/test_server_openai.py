@@ -132,6 +132,7 @@ def test_every_sampling_field_reaches_the_engine(
             "stop_regex": "x+",
             "ignore_eos": True,
             "cache_salt": "tenant",
+            "priority": 3,
         },
     )
     common = {
@@ -152,7 +153,7 @@ def test_every_sampling_field_reaches_the_engine(
     assert (first.stop, first.stop_token_ids) == (("\n", "END"), (3,))
     assert first.stop_regex == "x+"
     assert first.ignore_eos
-    assert first.namespace == "tenant"
+    assert (first.namespace, first.priority) == ("tenant", 3)
 
 
 def test_defaults_are_those_of_the_openai_api(start: Callable[[ScriptedBackend], Setup]) -> None:
