@@ -51,6 +51,7 @@ class IrGraph:
 
     def __init__(self, rules: Rules, alphabet: frozenset[int] = ALL_BYTES) -> None:
         self._alphabet = alphabet
+        self._classes: dict[tuple[tuple[int, int], ...], bool] = {}
         self.nodes: list[Node] = []
         self.children: list[tuple[int, ...]] = []
         self.roots: dict[str, int] = {}
@@ -146,7 +147,7 @@ class IrGraph:
                     elif self._alphabet.issuperset(encode(text)):
                         learn(i, False)
                 case CharClass(ranges):
-                    if any(self._has_character(first, last) for first, last in ranges):
+                    if self._has_class(ranges):
                         learn(i, False)
                 case Seq(()):
                     learn(i, True)
@@ -249,6 +250,13 @@ class IrGraph:
     def _has_edge(self, dfa: Dfa) -> bool:
         live = self.live(dfa)
         return any(to in live and self._has_character(low, high) for low, high, to in dfa.edges[0])
+
+    def _has_class(self, ranges: tuple[tuple[int, int], ...]) -> bool:
+        found = self._classes.get(ranges)
+        if found is None:
+            found = any(self._has_character(first, last) for first, last in ranges)
+            self._classes[ranges] = found
+        return found
 
     def _has_character(self, first: int, last: int) -> bool:
         return any(
