@@ -42,6 +42,7 @@ from .fork import Fork
 from .grammar import Grammar
 from .json_schema.compile import Note
 from .json_schema.layout import Layout as JsonLayout
+from .ordering import OrderReport
 from .primitives import gen, gen_int, gen_string, reasoning, select
 from .program import Program, function
 from .provider import set_default_runtime
@@ -51,6 +52,7 @@ from .state import State
 from .stream import Delta, Stream
 from .tags import Region, Tag, Tags
 from .types.tools import ToolCall, tool_schemas
+from .unordered import unordered
 from .variables import GenMeta
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "ModelError",
     "ModelProvider",
     "Note",
+    "OrderReport",
     "OutputError",
     "ParameterError",
     "Place",
@@ -108,6 +111,7 @@ __all__ = [
     "system_begin",
     "system_end",
     "tool_schemas",
+    "unordered",
     "user",
     "user_begin",
     "user_end",

@@ -28,7 +28,10 @@ SelectMethod: TypeAlias = Literal["length_normalized", "greedy", "unconditional"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Prompt text. Control tokens are parsed in it only if it is a chat template's (`template`)."""
+    """Prompt text. Control tokens are parsed in it only if `template`.
+
+    That is the text of chat templates, and of markers that a program writes as such.
+    """
 
     text: str
     template: bool = False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .base import Backend, EngineName, Handle, Request, Result
 from .errors import CancelledError
+from .ordering import OrderPlanner
 from .sampling import SamplingParams
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Execution:
     """One run of a program.
 
     Attributes:
+        orders: who orders interchangeable blocks.
         lock: guards every mutable field of the run and of its branches.
         changed: an operation ended, or the run was cancelled.
         text_changed: text was added; apart from `changed`, so that a thread that waits for a
@@ -66,8 +68,10 @@ class Execution:
         program: str,
         sampling: SamplingParams | None = None,
         engine: EngineName | None = None,
+        orders: OrderPlanner | None = None,
     ) -> None:
         self.backend = backend
+        self.orders = orders if orders is not None else OrderPlanner()
         self.sampling = sampling if sampling is not None else SamplingParams()
         self.engine: EngineName = engine or "treegram"
         self.program = program

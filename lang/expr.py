@@ -59,6 +59,13 @@ class RoleEnd(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Marker(Expr):
+    """Text that is a control token of the model wherever it has one, as a template's text is."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gen(Expr):
     """One generation. `sampling` holds only what was given; the run's defaults fill the rest."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from .base import EngineName, SelectMethod
 from .choices import checked_choices
 from .errors import ParameterError
-from .expr import DEFAULT_MAX_TOKENS, Concat, Gen, Select, leaves
+from .expr import DEFAULT_MAX_TOKENS, Concat, Gen, Marker, Select
 from .sampling import SamplingParams
 from .search import stop_automata
 
@@ -173,21 +173,26 @@ def reasoning(
     """Free text between two markers, before an answer: `reasoning("why") + gen("answer", ...)`.
 
     Both markers are written in any case, so `max_tokens` is a budget: where it runs out, or the
-    model ends its turn, the reasoning ends and what comes next in the program goes on.
+    model ends its turn, the reasoning ends and what comes next in the program goes on. A marker
+    that is a control token of the model is written as that token.
 
     Args:
         name: the variable of the text between the markers.
-        begin, end: the markers. White space around `end` is part of what is written, but the
-            generation stops at the marker itself.
+        begin, end: the markers; `begin` may be empty, where a chat template has already written
+            it. White space around `end` is part of what is written, but the generation stops at
+            the marker itself.
         options: any argument of `gen` but `stop`.
 
-    Raises ParameterError for an empty `end` or a `stop`, and what `gen` raises.
+    Raises ParameterError for a blank `end` or a `stop`, and what `gen` raises.
     """
     if "stop" in options:
         raise ParameterError("stop", "the reasoning stops at its end marker; say that as end=")
+    if not isinstance(begin, str):
+        raise ParameterError("begin", f"expected a text, got {begin!r:.80}")
     if not isinstance(end, str) or not end.strip():
         raise ParameterError("end", f"expected a marker that is not blank, got {end!r:.80}")
-    return Concat((*leaves(begin), gen(name, stop=end.strip(), **options), end))
+    opening = (Marker(begin),) if begin else ()
+    return Concat((*opening, gen(name, stop=end.strip(), **options), Marker(end)))
 
 
 def select(

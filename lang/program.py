@@ -13,6 +13,8 @@ from .base import Backend, EngineName
 from .context import Execution, Where
 from .errors import ParameterError, ProgramError
 from .interpreter import note_line
+from .ordering import OrderPlanner, OrderReport
+from .pinned import PinnedPrefix, PrefixState, Unknown, pin_prefix
 from .provider import resolve_model
 from .sampling import SamplingParams
 from .state import State
@@ -48,6 +50,7 @@ class Program:
     ) -> None:
         parameters = _checked_parameters(fn)
         self.fn = fn
+        self._orders = OrderPlanner()
         self.name: str = getattr(fn, "__name__", type(fn).__name__)
         self.doc = inspect.getdoc(fn) or ""
         self._bound = dict(bound or {})
@@ -164,6 +167,8 @@ class Program:
         Raises BatchInterrupted on Ctrl-C: the running rows are cancelled, the finished ones kept.
         """
         backend = resolve_model(model)
+        rows = list(batch.checked_rows(rows))
+        self._orders.foresee(rows)
         return batch.run(
             rows,
             new_state=lambda: self._new_state(backend, sampling, engine),
@@ -207,6 +212,30 @@ class Program:
                 )
         return Program(self.fn, {**self._bound, **arguments})
 
+    def cache(self, *args: Any, model: str | Backend | None = None, **kwargs: Any) -> PinnedPrefix:
+        """Evaluates the part of the prompt that all rows share and pins it in the model's cache.
+
+        The body runs up to its first generation or branch, or the first use of an argument that is
+        neither given here nor has a default. What it has said by then is never evicted until
+        `unpin()`. Calling this again with the same prefix changes nothing.
+
+        Raises ProgramError if that is nothing, or for a backend that keeps no prefixes, and
+        ParameterError if it does not fit into host memory beside what is pinned already.
+        """
+        backend = resolve_model(model)
+        state = PrefixState(Execution(backend, self.name))
+        given = self._given(self.signature.bind_partial, args, kwargs)
+        for name, parameter in self.signature.parameters.items():
+            is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if name not in given and parameter.default is parameter.empty and not is_variadic:
+                given[name] = Unknown(state)
+        prompt = state.prefix(lambda: self._invoke(state, given))
+        return pin_prefix(backend, self.name, prompt)
+
+    def order_report(self) -> OrderReport:
+        """What `tg.unordered` has saved in this program's runs so far."""
+        return self._orders.report()
+
     def _new_state(
         self,
         model: str | Backend | None,
@@ -220,7 +249,7 @@ class Program:
         if engine is not None and engine not in get_args(EngineName):
             expected = " or ".join(map(repr, get_args(EngineName)))
             raise ParameterError("engine", f"expected {expected}, got {engine!r:.80}")
-        return State(Execution(resolve_model(model), self.name, sampling, engine))
+        return State(Execution(resolve_model(model), self.name, sampling, engine, self._orders))
 
     def _run_row(self, state: State, row: object) -> None:
         if isinstance(row, Mapping):
@@ -231,14 +260,25 @@ class Program:
             self._execute(state, (row,), {})
 
     def _call(self, state: State, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+        return self._invoke(state, self._given(self.signature.bind, args, kwargs))
+
+    def _given(
+        self,
+        bind: Callable[..., inspect.BoundArguments],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> dict[str, object]:
+        """The arguments of a call by parameter."""
         try:
-            given = self.signature.bind(*args, **kwargs)
+            return bind(*args, **kwargs).arguments
         except TypeError as exc:
             raise ProgramError(
                 f"{self.name}{self.signature}: {self._mismatch(exc, kwargs)}"
             ) from None
+
+    def _invoke(self, state: State, given: Mapping[str, object]) -> object:
         # Bound arguments may lie between the others, so the call is put together by name.
-        merged = {**given.arguments, **self._bound}
+        merged = {**given, **self._bound}
         call = inspect.BoundArguments(
             self._full,
             {name: merged[name] for name in self._full.parameters if name in merged},

@@ -11,11 +11,12 @@ from .base import Text, Usage
 from .context import Execution, Where
 from .conversation import Piece, fold, render, text_of
 from .errors import ParameterError, ProgramError
-from .expr import Appendable, Concat, Expr, Gen, RoleBegin, RoleEnd, Select, leaves
+from .expr import Appendable, Concat, Expr, Gen, Marker, RoleBegin, RoleEnd, Select, leaves
 from .interpreter import Branch
 from .operations import Append, Assign, CloseScope, Generate, OpenScope
 from .primitives import checked_variable
 from .stream import read_variable
+from .unordered import Unordered
 from .variables import GenMeta
 
 if TYPE_CHECKING:
@@ -69,9 +70,17 @@ class State:
             case str():
                 branch.roles.add(None)
                 branch.enqueue(Append(Piece((Text(item),))), where)
+            case Marker(text):
+                branch.roles.add(None)
+                branch.enqueue(Append(Piece((Text(text, template=True),))), where)
             case RoleBegin() | RoleEnd():
                 branch.roles.add(item)
                 branch.enqueue(Append(item), where)
+            case Unordered(blocks, separator, name):
+                order = self._execution.orders.order(blocks)
+                self._append(separator.join(blocks[index] for index in order), where)
+                if name is not None:
+                    branch.enqueue(Assign(name, list(order)), where)
             case Gen() | Select():
                 branch.roles.add(None)
                 branch.enqueue(Generate(item, item.name or branch.unnamed()), where)

@@ -4,6 +4,8 @@ from .base import Blob, CacheFull, KVStore
 from .cache import RadixCache
 from .fake import FakeKVStore
 from .lease import Lease
+from .prefix_cache import PrefixCache, cache_for
+from .snapshots import SnapshotCache
 from .stats import CacheStats
 from .tree import Match, Node, RadixTree
 
@@ -16,6 +18,9 @@ __all__ = [
     "Lease",
     "Match",
     "Node",
+    "PrefixCache",
     "RadixCache",
     "RadixTree",
+    "SnapshotCache",
+    "cache_for",
 ]

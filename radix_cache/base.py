@@ -36,6 +36,15 @@ class KVStore(Protocol):
     @property
     def n_seqs(self) -> int: ...
 
+    @property
+    def can_cut(self) -> bool:
+        """Whether ranges of a sequence can be copied, removed and saved.
+
+        If not (a recurrent state stands for all tokens so far), only whole sequences can: `start`
+        is 0, and `stop` the sequence's length, or -1 to remove.
+        """
+        ...
+
     def copy(self, src: int, dst: int, start: int, stop: int) -> None:
         """Shares the cells of `src` at positions [start, stop) with `dst`. Moves no data."""
         ...

@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from .base import CacheFull, KVStore
 from .disk import DiskFolder
 from .integrity import check_integrity
 from .lease import Lease
+from .pins import Pin, Pins
+from .policy import DEFAULT_POLICY, Policy, PolicyName, new_policy
 from .render import render
 from .respell import Pieces, respelled
 from .stats import CacheStats
 from .tiers import TieredTree
-from .tree import TokenArray, Tokens, as_token_array
+from .tree import Node, TokenArray, Tokens, as_token_array
 
 __all__ = ["CacheStats", "Lease", "RadixCache"]
 
@@ -39,6 +42,7 @@ class RadixCache:
             saved). 0 turns parking off: what leaves the store is forgotten.
         folder: where prefixes that leave host memory go, and outlive the process; None for nowhere.
         disk_bytes: most bytes of files there.
+        policy: what goes first where there is no more room; see `policy.py`.
         idle_cells: how many live cells without a user `trim_idle` leaves in the store.
         clock: orders uses in time; must not run backwards.
     """
@@ -50,13 +54,22 @@ class RadixCache:
         host_bytes: int = 2 << 30,
         folder: DiskFolder | None = None,
         disk_bytes: int = 0,
+        policy: PolicyName | Policy = DEFAULT_POLICY,
         idle_cells: int = 1024,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if store.n_seqs < 2:
             raise ValueError(f"a store of {store.n_seqs} sequences; at least 2 are needed")
         self._idle_cells = idle_cells
-        self._tiers = TieredTree(store, host_bytes, clock, folder, disk_bytes)
+        self._tiers = TieredTree(
+            store,
+            host_bytes,
+            clock,
+            folder,
+            disk_bytes,
+            policy=new_policy(policy) if isinstance(policy, str) else policy,
+        )
+        self._pins = Pins(self._tiers)
         if folder is not None:
             self._tiers.adopt(folder.scan())
 
@@ -92,10 +105,24 @@ class RadixCache:
         needed = len(tokens) - min(locked, match.length) + spare_cells
         return needed <= self.free_cells + self._tiers.idle_tokens
 
+    def next_stop(self, lease: Lease) -> int | None:
+        """Where evaluation should pause so that others can share from there: nowhere in
+        particular, as any token is as good."""
+        return None
+
     # --- leases ----------------------------------------------------------------------------
 
-    def acquire(self, tokens: Tokens, limit: int | None = None, namespace: str = "") -> Lease:
+    def acquire(
+        self,
+        tokens: Tokens,
+        limit: int | None = None,
+        namespace: str = "",
+        *,
+        priority: int = 0,
+    ) -> Lease:
         """A lease that holds the longest cached prefix of `tokens`, at most `limit` tokens of it.
+
+        `priority` is what an eviction policy by that name goes by.
 
         Parked parts are brought back as far as they fit into the store; the lease holds less where
         they do not. Raises CacheFull if every sequence id is on loan; then nothing has changed
@@ -108,6 +135,7 @@ class RadixCache:
         bottom = match.node
         if match.length < bottom.stop:
             bottom = tiers.split(bottom, match.length)
+        self._use(bottom, None, priority)
         path = bottom.path()
         parked = [node for node in path[1:] if node.seq < 0]
         live = path[-1 - len(parked)]
@@ -115,7 +143,8 @@ class RadixCache:
         tiers.tree.lock(bottom)  # keeps the parked part in the tree while cells are being freed
         tiers.requeue(bottom)
         try:
-            lease = Lease(tiers.take_sequence(live), namespace, live, live.stop, live.stop)
+            seq = tiers.take_sequence(live)
+            lease = Lease(seq, namespace, live, live.stop, live.stop, priority)
             tiers.leases[lease.seq] = lease
             tiers.restore(lease, parked)
         except CacheFull:
@@ -139,10 +168,14 @@ class RadixCache:
         if lease.private:
             raise ValueError(f"{lease.private} tokens are not committed; commit before a fork")
         node = lease.node
-        twin = Lease(self._tiers.take_sequence(node), lease.namespace, node, node.stop, node.stop)
+        seq = self._tiers.take_sequence(node)
+        twin = Lease(seq, lease.namespace, node, node.stop, node.stop, lease.priority)
         self._tiers.leases[twin.seq] = twin
         self._tiers.lock(node)
         return twin
+
+    def stop_at(self, lease: Lease, length: int) -> None:
+        """Notes that somebody waits for the first `length` tokens; see `next_stop`."""
 
     def extend(self, lease: Lease, n: int) -> None:
         """Notes that `n` more tokens were evaluated into the lease's sequence."""
@@ -183,6 +216,7 @@ class RadixCache:
             bottom = tiers.split(bottom, match.length)
         if match.length < len(wanted):
             bottom = tiers.tree.append(bottom, wanted[match.length :])
+        self._use(bottom, old, lease.priority)
         tiers.join(lease, bottom)
 
     def truncate(self, lease: Lease, length: int) -> None:
@@ -210,10 +244,31 @@ class RadixCache:
         self._tiers.unlock(lease.node)
         lease.seq = -1
 
+    # --- pins ------------------------------------------------------------------------------
+
+    def pin(self, name: str, lease: Lease) -> Pin:
+        """Keeps what a lease has committed in host memory until `unpin(name)`.
+
+        It replaces an earlier pin of that name. Raises PinRefused if all pins together would exceed
+        the host memory, and MemoryError; then nothing has changed.
+        """
+        self._check_open(lease)
+        if not lease.committed:
+            raise ValueError(f"nothing to pin as {name!r}: the lease has committed no tokens")
+        return self._pins.pin(name, lease)
+
+    def unpin(self, name: str) -> bool:
+        """Lets a pinned prefix be evicted like any other; False if there is no such pin."""
+        return self._pins.unpin(name)
+
+    def pins(self) -> tuple[Pin, ...]:
+        """What is pinned, oldest first."""
+        return tuple(self._pins)
+
     # --- making room -----------------------------------------------------------------------
 
     def reserve(self, n_cells: int) -> bool:
-        """Parks idle prefixes, least recently used first, until `n_cells` cells are free.
+        """Parks idle prefixes, lowest rank first, until `n_cells` cells are free.
 
         False, with nothing changed, if that many cannot be freed now.
         """
@@ -249,9 +304,9 @@ class RadixCache:
         tiers.folder.close()
 
     def clear(self, namespace: str | None = None) -> None:
-        """Forgets all that no lease uses, live and parked; of every namespace by default."""
+        """Forgets all that is neither in use nor pinned; of every namespace by default."""
         for node in reversed(list(self._tiers.tree.nodes(namespace))):  # children before parents
-            if not node.lock_count:
+            if not node.lock_count and not node.pin_count:
                 self._tiers.retire(node)
                 self._tiers.drop(node)
 
@@ -259,15 +314,23 @@ class RadixCache:
 
     def stats(self) -> CacheStats:
         """The state and the totals at this moment."""
-        return self._tiers.stats()
+        return replace(self._tiers.stats(), pinned_tokens=self._pins.pinned_tokens())
 
     def check_integrity(self) -> None:
         """Raises AssertionError, with the numbers, where the books contradict the tree."""
-        check_integrity(self._tiers)
+        check_integrity(self._tiers, self._pins)
 
     def render(self) -> str:
         """The tree as text, a line per node: range, tier, locks, first tokens."""
         return render(self._tiers.tree)
+
+    def _use(self, bottom: Node, above: Node | None, priority: int) -> None:
+        """Tells the policy that a request came by the nodes from below `above` to `bottom`."""
+        policy, now = self._tiers.policy, self._tiers.tree.now()
+        for node in bottom.ancestry():
+            if node is above:
+                break
+            policy.use(node, now, priority)
 
     def _check_open(self, lease: Lease) -> None:
         if self._tiers.leases.get(lease.seq) is not lease:

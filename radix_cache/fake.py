@@ -29,14 +29,20 @@ def _after(prefix: int, token: int) -> int:
 class FakeKVStore:
     """Implements `KVStore`, plus `write` for a fake decoder and `read` for assertions.
 
+    Args:
+        can_cut: False makes it refuse to copy, remove or save less than a whole sequence.
+
     Attributes:
         copies, removes, saves, loads: calls of each kind so far.
         written_tokens, saved_tokens, loaded_tokens: tokens that moved.
         failing_loads: set it to make that many of the next loads raise CacheFull.
     """
 
-    def __init__(self, n_cells: int, n_seqs: int, bytes_per_token: int = 8) -> None:
+    def __init__(
+        self, n_cells: int, n_seqs: int, bytes_per_token: int = 8, *, can_cut: bool = True
+    ) -> None:
         self._n_cells = n_cells
+        self.can_cut = can_cut
         self._bytes_per_token = bytes_per_token
         self._sequences: list[dict[int, _Cell]] = [{} for _ in range(n_seqs)]
         self._holders: dict[_Cell, int] = {}  # cell -> how many sequences hold it
@@ -62,6 +68,7 @@ class FakeKVStore:
     def copy(self, src: int, dst: int, start: int, stop: int) -> None:
         """See `KVStore.copy`. Raises ValueError on a hole in `src` or a position held in `dst`."""
         self.copies += 1
+        self._check_whole(src, start, stop)
         source, target = self._sequences[src], self._sequences[dst]
         for position in range(start, stop):
             if position not in source:
@@ -73,6 +80,7 @@ class FakeKVStore:
     def remove(self, seq: int, start: int, stop: int) -> None:
         """See `KVStore.remove`. Positions that `seq` does not hold are passed over."""
         self.removes += 1
+        self._check_whole(seq, start, len(self._sequences[seq]) if stop < 0 else stop)
         for position in [p for p in self._sequences[seq] if start <= p and (stop < 0 or p < stop)]:
             cell = self._sequences[seq].pop(position)
             self._holders[cell] -= 1
@@ -82,6 +90,7 @@ class FakeKVStore:
     def save(self, seq: int, start: int, stop: int) -> Blob:
         """See `KVStore.save`. Raises ValueError unless `seq` holds exactly [start, stop)."""
         self.saves += 1
+        self._check_whole(seq, start, stop)
         cells = tuple(cell for _, cell in sorted(self._sequences[seq].items()))
         if [cell.position for cell in cells] != list(range(start, stop)):
             held = [cell.position for cell in cells]
@@ -135,6 +144,11 @@ class FakeKVStore:
                 raise ValueError(f"sequence {seq}: the cell at {position} is of another prefix")
             tokens.append(cell.token)
         return tokens
+
+    def _check_whole(self, seq: int, start: int, stop: int) -> None:
+        length = len(self._sequences[seq])
+        if not self.can_cut and (start, stop) != (0, length):
+            raise ValueError(f"[{start}, {stop}) of sequence {seq}, which is whole: [0, {length})")
 
     def _hold(self, seq: int, cell: _Cell) -> None:
         self._sequences[seq][cell.position] = cell

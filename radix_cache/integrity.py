@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
+from .pins import Pins
 from .tiers import TieredTree
 from .tree import Node
 
 
-def check_integrity(tiers: TieredTree) -> None:
+def check_integrity(tiers: TieredTree, pins: Pins) -> None:
     """Raises AssertionError, with the numbers, where an invariant of `tiers.py` does not hold."""
     tiers.tree.check_integrity()
     nodes = list(tiers.tree.nodes())
     tiers.host.check_integrity(nodes)
     tiers.disk.check_integrity(nodes)
     _check_counts(tiers, nodes)
+    _check_pins(pins, nodes)
     for node in nodes:
         _check_node(tiers, node)
     _check_leases(tiers)
@@ -56,10 +58,18 @@ def _check_node(tiers: TieredTree, node: Node) -> None:
     is_live_leaf = is_live and not node.lock_count and not node.live_children
     _equal(f"{where}: may be parked", node in tiers.live_leaves, is_live_leaf)
     may_leave_memory = tiers.folder is not None or not node.children
-    is_spare = bool(node.blob) and (is_live or may_leave_memory)
+    is_spare = bool(node.blob) and not node.pin_count and (is_live or may_leave_memory)
     _equal(f"{where}: blob may go", node in tiers.host.droppable, is_spare)
     is_spare = bool(node.file) and (is_live or bool(node.blob) or not node.children)
     _equal(f"{where}: file may go", node in tiers.disk.droppable, is_spare)
+
+
+def _check_pins(pins: Pins, nodes: list[Node]) -> None:
+    counted = Counter(step for node in pins.nodes for step in node.path()[1:])
+    _equal("pins of nodes", {n: n.pin_count for n in nodes if n.pin_count}, dict(counted))
+    for node in counted:
+        if not node.blob:
+            raise AssertionError(f"node [{node.start}, {node.stop}): pinned and not in memory")
 
 
 def _check_leases(tiers: TieredTree) -> None:

@@ -21,6 +21,7 @@ class Lease:
         node: the end of the committed part.
         cached_tokens: how long the prefix was that `acquire` found.
         length: tokens in the sequence: committed and private ones.
+        priority: of the request that it is for.
     """
 
     seq: int
@@ -28,6 +29,7 @@ class Lease:
     node: Node
     cached_tokens: int
     length: int
+    priority: int = 0
 
     @property
     def committed(self) -> int:

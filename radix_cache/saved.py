@@ -3,8 +3,9 @@
     parked  the node's own KV is saved in `node.blob`
     stored  the node's own KV is saved in `node.file` alone
 
-Whatever is over a budget goes one tier down, least recently used first: from memory to disk, and
-from disk, or where there is none, out of the tree. `tiers.py` adds the store's own cells.
+Whatever is over a budget goes one tier down, in the order of an eviction policy: from memory to
+disk, and from disk, or where there is none, out of the tree. What is pinned stays in memory.
+`tiers.py` adds the store's own cells.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from .base import Blob
 from .disk import DiskFile, DiskFolder, Stored
+from .policy import Policy
 from .stats import Counters
 from .tier import Tier
 from .tree import Node, RadixTree, Root
@@ -37,11 +39,13 @@ class SavedTree:
         clock: Callable[[], float],
         folder: DiskFolder | None,
         disk_bytes: int,
+        policy: Policy,
     ) -> None:
+        self.policy = policy
         self.tree = RadixTree(clock)
-        self.host: Tier[Blob] = Tier("blob", host_bytes)
+        self.host: Tier[Blob] = Tier("blob", host_bytes, policy.rank)
         self.folder = folder
-        self.disk: Tier[DiskFile] = Tier("file", disk_bytes, self._remove_file)
+        self.disk: Tier[DiskFile] = Tier("file", disk_bytes, policy.rank, self._remove_file)
         self.parked_tokens = self.stored_tokens = 0
         self.counters = Counters()
         self._lost: list[Node] = []
@@ -62,7 +66,7 @@ class SavedTree:
         is_leaf = is_free and not node.children
         # what goes to disk stays in the tree, so that its children may, too
         may_leave_memory = is_leaf or (is_free and self.folder is not None)
-        is_spare = bool(node.blob) and (is_live or may_leave_memory)
+        is_spare = bool(node.blob) and not node.pin_count and (is_live or may_leave_memory)
         self.host.droppable.put(node, is_spare)
         is_spare = bool(node.file) and (is_live or bool(node.blob) or is_leaf)
         self.disk.droppable.put(node, is_spare)
@@ -106,6 +110,7 @@ class SavedTree:
         self.tree.remove(leaf)
         self.requeue(parent)
         self.counters.evicted_tokens += len(leaf)
+        self.policy.evicted(leaf, self.tree.now())
 
     def drop_subtree(self, node: Node) -> None:
         for step in reversed(list(node.subtree())):
@@ -124,6 +129,7 @@ class SavedTree:
                 self.host.detach(node)
                 self.count_parked(node, 1)
                 self.requeue(node)
+                self.policy.evicted(node, self.tree.now())
             else:
                 self.drop_subtree(node)
         self.enforce_disk_budget()
@@ -152,9 +158,7 @@ class SavedTree:
             return False
         if not self.disk.admits(len(node)):
             return False
-        bottom = node
-        while below := next((c for c in bottom.children.values() if c.blob is blob), None):
-            bottom = below
+        bottom = self.blob_chain(node)[-1]
         path = bottom.path()
         root = path[0]
         assert isinstance(root, Root)
@@ -168,6 +172,18 @@ class SavedTree:
             self.requeue(step)
         self.counters.written_tokens += bottom.stop - blob.start
         return True
+
+    @staticmethod
+    def blob_chain(node: Node) -> list[Node]:
+        """A parked `node` and the nodes below it that share its blob, downwards."""
+        chain, blob = [node], node.blob
+        assert blob is not None
+        while chain[-1].stop < blob.stop:  # else nobody does, however many children there are
+            below = next((c for c in chain[-1].children.values() if c.blob is blob), None)
+            if below is None:
+                break
+            chain.append(below)
+        return chain
 
     def _remove_file(self, file: DiskFile) -> None:
         assert self.folder is not None

@@ -37,6 +37,7 @@ class CacheStats:
         parked_tokens_total, restored_tokens_total: moved to host memory, and back.
         written_tokens_total, read_tokens_total: moved from host memory to disk, and back.
         evicted_tokens_total: dropped from the tree.
+        pinned_tokens: tokens of the tree that are not evicted.
     """
 
     live_tokens: int
@@ -57,6 +58,7 @@ class CacheStats:
     written_tokens_total: int
     read_tokens_total: int
     evicted_tokens_total: int
+    pinned_tokens: int = 0
 
     @property
     def hit_rate(self) -> float:

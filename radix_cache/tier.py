@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, Literal, Protocol, TypeVar
 
-from .lru import LruQueue
+from .eviction import EvictionQueue
+from .policy import Rank
 from .tree import Node
 
 
@@ -34,6 +35,7 @@ class Tier(Generic[ItemT]):
     Args:
         slot: the attribute of a node that refers to its item.
         budget_bytes: the most that all items should weigh.
+        rank: the order in which nodes give their items up, lowest first.
         on_unused: called with an item that its last user gave up.
 
     Attributes:
@@ -46,23 +48,24 @@ class Tier(Generic[ItemT]):
         self,
         slot: Literal["blob", "file"],
         budget_bytes: int,
+        rank: Callable[[Node], Rank],
         on_unused: Callable[[ItemT], None] = lambda item: None,
     ) -> None:
         self._slot = slot
-        self._budget_bytes = budget_bytes
+        self.budget_bytes = budget_bytes
         self._on_unused = on_unused
         self._users: dict[ItemT, int] = {}
         self._bytes_per_token = 0.0
         self.n_bytes = self.other_bytes = 0
-        self.droppable = LruQueue()
+        self.droppable = EvictionQueue(rank)
 
     @property
     def is_over_budget(self) -> bool:
-        return self.n_bytes + self.other_bytes > self._budget_bytes
+        return self.n_bytes + self.other_bytes > self.budget_bytes
 
     def admits(self, n_tokens: int) -> bool:
         """Whether KV of `n_tokens` could fit the budget at all, judged by what was saved before."""
-        return 0 < self._budget_bytes >= n_tokens * self._bytes_per_token
+        return 0 < self.budget_bytes >= n_tokens * self._bytes_per_token
 
     def of(self, node: Node) -> ItemT | None:
         """The item that covers `node`, or None."""

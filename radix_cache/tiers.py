@@ -7,9 +7,9 @@ them again), so there are tiers:
     parked  the node's own KV is saved in `node.blob`
     stored  the node's own KV is saved in `node.file` alone
 
-    root ─ live ─┬─ live ── live        the oldest leaves of the live part are parked first,
-                 ├─ parked ── parked    the oldest parked nodes are stored, or, without a disk,
-                 └─ parked ── stored    dropped; so are the oldest stored leaves at last
+    root ─ live ─┬─ live ── live        leaves of the live part are parked, lowest rank first,
+                 ├─ parked ── parked    parked nodes are stored, or, without a disk, dropped,
+                 └─ parked ── stored    and so are stored leaves at last
 
 Invariants
 - A live node's parent is live; a node that is neither live nor saved is not in the tree.
@@ -28,8 +28,9 @@ from itertools import groupby
 
 from .base import Blob, CacheFull, KVStore
 from .disk import DiskFolder
+from .eviction import EvictionQueue
 from .lease import Lease
-from .lru import LruQueue
+from .policy import Policy
 from .saved import SavedTree
 from .sequences import SequenceIds
 from .stats import CacheStats
@@ -54,13 +55,15 @@ class TieredTree(SavedTree):
         clock: Callable[[], float],
         folder: DiskFolder | None = None,
         disk_bytes: int = 0,
+        *,
+        policy: Policy,
     ) -> None:
-        super().__init__(host_bytes, clock, folder, disk_bytes)
+        super().__init__(host_bytes, clock, folder, disk_bytes, policy)
         self.store = store
         self.scratch = store.n_seqs - 1
         self.ids = SequenceIds(store.n_seqs - 1)
         self.leases: dict[int, Lease] = {}
-        self.live_leaves = LruQueue()
+        self.live_leaves = EvictionQueue(policy.rank)
         self.live_tokens = self.idle_tokens = self.private_tokens = 0
 
     @property
@@ -208,17 +211,20 @@ class TieredTree(SavedTree):
         return self.free_cells >= n_cells
 
     def park_oldest(self) -> bool:
-        """Moves the least recently used live leaf to host memory, or forgets it where that is full.
+        """Moves the live leaf of lowest rank to host memory, or forgets it where that is full.
 
         False if there is none.
         """
         node = self.live_leaves.pop()
         if node is None:
             return False
-        if node.blob is None and self.host.admits(len(node)):
+        is_saved = node.blob is not None and (node.pin_count or _is_own(node.blob, node))
+        if not is_saved and self.host.admits(len(node)):
             # without memory for it the node is forgotten; evaluating it again is always correct
             with suppress(MemoryError):
-                self.host.attach(node, self._save(node))
+                blob = self._save(node)
+                self.host.detach(node)
+                self.host.attach(node, blob)
         self.retire(node)
         if node.blob is not None:
             self.counters.parked_tokens += len(node)
@@ -227,10 +233,24 @@ class TieredTree(SavedTree):
         self.enforce_host_budget()
         return True
 
+    def save_own(self, node: Node) -> None:
+        """Sees to it that a live node has a blob of its own. Raises MemoryError.
+
+        The budget is for the caller to enforce.
+        """
+        if node.blob is None or not _is_own(node.blob, node):
+            blob = self._save_range(node)
+            self.host.detach(node)
+            self.host.attach(node, blob)
+        self.requeue(node)
+
     def _save(self, node: Node) -> Blob:
         # an unlocked live leaf is all that its sequence holds, but for the path above it
         if node.start == 0:
             return self.store.save(node.seq, 0, node.stop)
+        return self._save_range(node)
+
+    def _save_range(self, node: Node) -> Blob:
         self.store.copy(node.seq, self.scratch, node.start, node.stop)
         try:
             return self.store.save(self.scratch, node.start, node.stop)
@@ -243,26 +263,58 @@ class TieredTree(SavedTree):
             nodes = list(group)
             start, stop = nodes[0].start, nodes[-1].stop
             blob = nodes[0].blob or self.read(nodes)
-            if blob is None or not self._load(blob, lease.seq, start, stop):
+            if blob is None or not self._load(blob, lease.seq, nodes):
                 break
             for node in nodes:
                 self.make_live(node, lease.seq)
+            if stop < blob.stop:
+                self._give_up(blob, nodes[-1])
             self.counters.restored_tokens += stop - start
             self.move(lease, nodes[-1])
         self.enforce_host_budget()
 
-    def _load(self, blob: Blob, seq: int, start: int, stop: int) -> bool:
-        """Puts [start, stop) of `blob` into `seq`. False if the whole blob does not fit for now."""
+    def _load(self, blob: Blob, seq: int, nodes: list[Node]) -> bool:
+        """Puts the part of `blob` that covers `nodes` into `seq`.
+
+        False if the whole blob does not fit for now.
+        """
         if not self.reserve(blob.stop - blob.start):
             return False
         try:
             self.store.load(blob, self.scratch)
-            self.store.copy(self.scratch, seq, start, stop)
+            self.store.copy(self.scratch, seq, nodes[0].start, nodes[-1].stop)
+            self._cut(nodes[-1])
         except CacheFull:
             return False
         finally:
             self.store.remove(self.scratch, 0, -1)
         return True
+
+    def _cut(self, last: Node) -> None:
+        """Saves what follows `last` in its blob, which scratch holds whole, as another blob.
+
+        Else the memory of `last` would be held as long as the rest is parked.
+        """
+        rest = self.blob_chain(last)[1:]
+        if not rest or rest[0].pin_count:
+            return
+        self.store.remove(self.scratch, 0, last.stop)
+        assert last.blob is not None
+        if rest[-1].stop < last.blob.stop:
+            self.store.remove(self.scratch, rest[-1].stop, -1)
+        with suppress(MemoryError):
+            blob = self.store.save(self.scratch, last.stop, rest[-1].stop)
+            for node in rest:
+                self.host.detach(node)
+                self.host.attach(node, blob)
+
+    def _give_up(self, blob: Blob, last: Node) -> None:
+        """Takes `blob` from `last` and the nodes above it, which are live, unless pinned."""
+        for node in last.ancestry():
+            if node.blob is not blob or node.pin_count:
+                break
+            self.host.detach(node)
+            self.requeue(node)
 
     def forget_live(self) -> None:
         """After the store has lost every cell: leases are void, and what was saved stays."""
@@ -307,3 +359,11 @@ class TieredTree(SavedTree):
             read_tokens_total=self.counters.read_tokens,
             evicted_tokens_total=self.counters.evicted_tokens,
         )
+
+
+def _is_own(blob: Blob, node: Node) -> bool:
+    """Whether `blob` covers nothing but `node`, so that its memory is freed with the node.
+
+    After a split it covers more. The parts get blobs of their own when they are parked again.
+    """
+    return (blob.start, blob.stop) == (node.start, node.stop)

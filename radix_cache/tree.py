@@ -43,6 +43,9 @@ class Node:
         children: by the first token of their label.
         lock_count: users at or below this node; a locked node is not removed.
         last_used: the clock when a user last came or went.
+        uses, worth: the eviction policy's: how often it was used, and what that is worth.
+        pin_count: pins at or below this node; the cache keeps a pinned node saved in memory.
+        room: the array that `tokens` is the beginning of, where the edge grew; else None.
         seq: the cache's: a sequence that holds the whole path down to `stop`, or -1.
         live_children: the cache's: those children whose `seq` is not -1.
         blob: the cache's: KV saved in memory that covers [start, stop), perhaps more, or None.
@@ -57,10 +60,14 @@ class Node:
         "live_children",
         "lock_count",
         "parent",
+        "pin_count",
+        "room",
         "seq",
         "start",
         "stop",
         "tokens",
+        "uses",
+        "worth",
     )
 
     def __init__(self, tokens: TokenArray, parent: Node | None, last_used: float) -> None:
@@ -72,6 +79,10 @@ class Node:
         self.live_children: dict[int, Node] = {}
         self.lock_count = 0
         self.last_used = last_used
+        self.uses = 0.0
+        self.worth = 0.0
+        self.pin_count = 0
+        self.room: TokenArray | None = None
         self.seq = -1
         self.blob: Blob | None = None
         self.file: DiskFile | None = None
@@ -221,10 +232,20 @@ class RadixTree:
         return leaf
 
     def extend(self, leaf: Node, tokens: TokenArray) -> None:
-        """Lengthens the edge of `leaf` by `tokens`. Its node stays the same object."""
+        """Lengthens the edge of `leaf` by `tokens`. Its node stays the same object.
+
+        Chunk after chunk costs O(1) a token: the label grows into room left behind it, by a quarter
+        of its length.
+        """
         if leaf.children or leaf.parent is None:
             raise ValueError(f"only a leaf can be extended; the node at {leaf.stop} is none")
-        leaf.tokens = np.concatenate((leaf.tokens, tokens))
+        used = len(leaf)
+        size = used + len(tokens)
+        if leaf.room is None or size > len(leaf.room):
+            leaf.room = np.empty(size + size // 4, np.int32)
+            leaf.room[:used] = leaf.tokens
+        leaf.room[used:size] = tokens
+        leaf.tokens = leaf.room[:size]
         leaf.stop += len(tokens)
 
     def split(self, node: Node, at: int) -> Node:
@@ -240,6 +261,8 @@ class RadixTree:
         upper = Node(node.tokens[:cut], parent, node.last_used)
         upper.lock_count, upper.seq = node.lock_count, node.seq
         upper.blob, upper.file = node.blob, node.file
+        upper.uses, upper.worth, upper.pin_count = node.uses, node.worth, node.pin_count
+        node.room = None  # the upper part's label lies there, too
         parent.children[key] = upper
         node.tokens, node.start, node.parent = node.tokens[cut:], at, upper
         upper.children[node.first_token] = node

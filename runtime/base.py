@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lang.base import Backend
 from ..radix_cache.base import KVStore
+from .stats import EngineStats
 
 BoolMask = NDArray[np.bool_]
 Logits = NDArray[np.float32]
@@ -128,4 +131,28 @@ class Decoder(KVStore, Protocol):
 
     def clear(self) -> None:
         """Frees every cell of every sequence."""
+        ...
+
+
+class LoadedModel(Backend, Protocol):
+    """A GGUF that is loaded, wherever its engine runs."""
+
+    name: str
+    n_ctx: int
+
+    @property
+    def weights(self) -> Path:
+        """The file that is really loaded: the one given, or its copy for this machine."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` as user text."""
+        ...
+
+    def stats(self) -> EngineStats:
+        """What the engine and its cache did since they started."""
+        ...
+
+    def close(self) -> None:
+        """Stops the engine and frees the model; running requests fail. Idempotent."""
         ...

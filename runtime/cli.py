@@ -241,6 +241,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="running and waiting requests; more get 503 (default: 256)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("process", "thread"),
+        default="process",
+        help="where the model runs: in a process of its own, which starts again after a crash "
+        "(default), or in a thread of the server",
+    )
     _add_model(parser)
 
 
@@ -256,6 +263,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         default=8192,
         metavar="N",
         help="context in tokens, shared by everything that runs at once (default: 8192)",
+    )
+    parser.add_argument(
+        "--original-weights",
+        action="store_true",
+        help="load the GGUF as it is; by default weights of a type that is slow on this CPU are "
+        "used as Q8_0, if a measurement (once) finds that faster and as good",
     )
 
 

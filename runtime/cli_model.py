@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from ..lang.base import ModelProvider
 from ..lang.sampling import SamplingParams
@@ -21,18 +24,48 @@ def model_name(args: argparse.Namespace) -> str:
 
 
 @contextmanager
-def models_of(args: argparse.Namespace, provider: ModelProvider | None) -> Iterator[ModelProvider]:
-    """The models of a command: the given ones, or a runtime that ends with the block."""
+def models_of(
+    args: argparse.Namespace,
+    provider: ModelProvider | None,
+    *,
+    engine: Literal["thread", "process"] = "thread",
+) -> Iterator[ModelProvider]:
+    """The models of a command: the given ones, or a runtime that ends with the block.
+
+    `engine` is the runtime's, see `Runtime`.
+    """
     if provider is not None:
         yield provider
         return
+    from . import prepared_weights
     from .model import ModelOptions
     from .runtime import Runtime
 
     name = model_name(args)
     models = {} if args.model in (None, name) else {name: args.model}
-    with Runtime(models, options=ModelOptions(n_ctx=args.n_ctx), default=name) as runtime:
+    options = ModelOptions(n_ctx=args.n_ctx)
+    if args.original_weights:
+        options = replace(options, prepared_bytes=0)
+    with (
+        _printed(prepared_weights.LOG),
+        Runtime(models, options=options, default=name, engine=engine) as runtime,
+    ):
         yield runtime
+
+
+@contextmanager
+def _printed(log: logging.Logger) -> Iterator[None]:
+    """Shows on standard error what a logger says, as the command's own words."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("treegram: %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def sampling_of(args: argparse.Namespace) -> SamplingParams | None:

@@ -32,7 +32,7 @@ def serve(args: argparse.Namespace, provider: ModelProvider | None) -> int:
         )
     name = model_name(args)
     gate = Gate(args.max_requests, ready=False)
-    with models_of(args, provider) as models:
+    with models_of(args, provider, engine=args.engine) as models:
         with usage_errors():
             programs = load_programs(args.file) if args.file is not None else {}
             app = create_app(

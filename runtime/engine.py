@@ -20,9 +20,12 @@ from math import inf
 
 import numpy as np
 
-from ..lang.errors import CancelledError, ContextOverflowError, EngineError
+from ..lang.errors import CancelledError, ContextOverflowError, EngineError, ParameterError
 from ..radix_cache.cache import RadixCache
 from ..radix_cache.disk import DiskFolder
+from ..radix_cache.pins import PinRefused
+from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
+from ..radix_cache.prefix_cache import cache_for
 from ..radix_cache.respell import Pieces
 from .base import Batch, Decoder, Logits, NoSlot
 from .kept_logits import KeptLogits, prefix_digest
@@ -50,6 +53,7 @@ class Engine:
             chunks shrink for it as far as 16 tokens. None keeps them at `chunk_tokens`.
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
+        eviction: what goes first where that is full; see `radix_cache/policy.py`.
         disk: a folder in which prefixes outlive the process, and the most bytes they may take
             there; the engine closes it.
         logits_bytes: memory for logits at branch points; a row takes 4 bytes per vocabulary entry.
@@ -72,6 +76,7 @@ class Engine:
         max_itl_s: float | None = None,
         idle_cells: int = 2048,
         host_bytes: int = 2 << 30,
+        eviction: PolicyName = DEFAULT_POLICY,
         disk: tuple[DiskFolder, int] | None = None,
         logits_bytes: int = 64 << 20,
         pieces: Sequence[bytes] | None = None,
@@ -85,12 +90,13 @@ class Engine:
         self._on_stop = on_stop
         self._may_tidy = False
         folder, disk_bytes = disk or (None, 0)
-        self.cache = RadixCache(
+        self.cache = cache_for(
             decoder,
             host_bytes=host_bytes,
             folder=folder,
             disk_bytes=disk_bytes,
             idle_cells=idle_cells,
+            policy=eviction,
         )
         self._clock = clock
         self._pace = Pace(inf if max_itl_s is None else max_itl_s, most=chunk_tokens)
@@ -105,6 +111,7 @@ class Engine:
         self._pieces = None if pieces is None else Pieces(pieces)
         self._minimum = TrieCount() if measure_minimum else None
         self._inbox: deque[EngineRequest] = deque()
+        self._unpins: deque[str] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._pid = os.getpid()
@@ -151,6 +158,12 @@ class Engine:
         """Asks the engine to drop a request; it ends with CancelledError and frees its cells."""
         request.is_cancelled = True
         with self._wake:
+            self._wake.notify()
+
+    def unpin(self, name: str) -> None:
+        """Asks the engine to let go of a pinned prefix, if there is one of that name."""
+        with self._wake:
+            self._unpins.append(name)
             self._wake.notify()
 
     def close(self) -> None:
@@ -200,7 +213,7 @@ class Engine:
 
     def _await_work(self) -> bool:
         """Waits for something to do; False if nothing came for a while that `on_idle` can use."""
-        while not (self._closing or self._inbox or self._has_work()):
+        while not (self._closing or self._inbox or self._unpins or self._has_work()):
             if not self._wake.wait(IDLE_S if self._may_tidy else None):
                 return False
         self._may_tidy = True
@@ -249,6 +262,10 @@ class Engine:
         self._step_seconds += self._clock() - began
 
     def _take_inbox(self) -> None:
+        while self._unpins:
+            name = self._unpins.popleft()
+            if isinstance(self.cache, RadixCache):
+                self.cache.unpin(name)
         while self._inbox:
             request = self._inbox.popleft()
             self._respell(request)
@@ -375,8 +392,24 @@ class Engine:
             request.branch = b""
 
     def _retire(self, request: EngineRequest, error: BaseException | None) -> None:
+        if request.pin and error is None:
+            error = self._pin(request)
         self._scheduler.retire(request, keep=True)
         self._end(request, error)
+
+    def _pin(self, request: EngineRequest) -> BaseException | None:
+        """Pins what a request computed; returns why it could not."""
+        assert request.lease is not None
+        if not isinstance(self.cache, RadixCache):
+            return EngineError("this model's memory cannot be cut, and keeps no pinned prefixes")
+        self.cache.commit(request.lease, request.tokens[: request.computed])
+        try:
+            self.cache.pin(request.pin, request.lease)
+        except PinRefused as refused:
+            return ParameterError("host_bytes", str(refused))
+        except MemoryError:
+            return EngineError(f"no memory to pin {request.pin!r} in; lower host_bytes")
+        return None
 
     def _deliver(self, piece: Slice) -> None:
         """Hands one request its logits; commits its prefill; ends it if it is finished."""
@@ -398,7 +431,9 @@ class Engine:
             self._retire(request, None)
         elif piece.start < request.prefill_tokens:
             assert request.lease is not None
-            self.cache.commit(request.lease, request.tokens[: piece.stop])
+            is_prompt = piece.stop <= request.prefill_tokens
+            tokens = request.prefill if is_prompt else request.tokens
+            self.cache.commit(request.lease, tokens[: piece.stop])
 
     def _score(self, request: EngineRequest, piece: Slice) -> None:
         if request.on_logits is None:

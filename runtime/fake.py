@@ -32,9 +32,15 @@ class FakeDecoder(FakeKVStore):
     """
 
     def __init__(
-        self, *, n_cells: int = 256, n_seqs: int = 32, n_batch: int = 64, n_vocab: int = 32
+        self,
+        *,
+        n_cells: int = 256,
+        n_seqs: int = 32,
+        n_batch: int = 64,
+        n_vocab: int = 32,
+        can_cut: bool = True,
     ) -> None:
-        super().__init__(n_cells, n_seqs)
+        super().__init__(n_cells, n_seqs, can_cut=can_cut)
         self.n_batch = n_batch
         self.n_vocab = n_vocab
         self.evaluated_tokens = 0

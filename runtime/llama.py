@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,18 @@ import llama_cpp.llama_cpp
 
 from ..lang.errors import EngineError, ModelError
 from .base import Vocabulary
+from .memory_kind import MemoryKind
 
 ll: Any = llama_cpp.llama_cpp  # its annotations are narrower than what ctypes takes
 
 TESTED = ("0.3.36",)
+_OWN_STATES = ("deepseek4", "glm5-next", "qwen4exp")  # memories that no test has proved yet
 _WORD_START_TYPES = (ll.LLAMA_VOCAB_TYPE_SPM, ll.LLAMA_VOCAB_TYPE_UGM)
 _NEEDED = (
     "llama_memory_seq_cp",
+    "llama_memory_seq_pos_max",
+    "llama_model_is_hybrid",
+    "llama_state_seq_get_size_ext",
     "llama_state_seq_get_data",
     "llama_state_seq_set_data",
     "llama_sampler_init_grammar",
@@ -133,10 +139,22 @@ class LlamaModel:
         return source.decode("utf-8") if source else None
 
     @property
-    def unsupported(self) -> str | None:
-        """Why this model's KV cannot be shared token by token, or None if it can."""
+    def memory_kind(self) -> MemoryKind:
+        """What the model remembers of a text."""
         if ll.llama_model_is_recurrent(self.handle) or ll.llama_model_is_hybrid(self.handle):
-            return "its memory is recurrent, which cannot be cut at any token"
+            return MemoryKind.STATE
+        return MemoryKind.WINDOW if self.window else MemoryKind.CELLS
+
+    @property
+    def window(self) -> int:
+        """How far layers with a sliding window look back, in tokens; 0 if no layer has one."""
+        return int(ll.llama_model_n_swa(self.handle))
+
+    @property
+    def unsupported(self) -> str | None:
+        """Why this model cannot be run, or None if it can."""
+        if self.metadata("general.architecture") in _OWN_STATES:
+            return "its memory is of a kind of its own, which treegram cannot share safely yet"
         if ll.llama_model_has_encoder(self.handle) or not ll.llama_model_has_decoder(self.handle):
             return "it is not a decoder-only text model"
         if ll.llama_model_is_diffusion(self.handle):
@@ -234,12 +252,46 @@ def dequantize(source: Path, target: Path) -> None:
     """Writes `source` with F32 weights to `target` (llama.cpp's own quantiser).
 
     Cache correctness is provable in F32 only: with quantised weights the order of cells alone
-    moves logits by 0.5.
+    moves logits by 0.5. Raises ModelError.
     """
     params = ll.llama_model_quantize_default_params()
     params.ftype = ll.LLAMA_FTYPE_ALL_F32
-    params.allow_requantize = True
     part = target.with_suffix(".part")
-    if ll.llama_model_quantize(str(source).encode(), str(part).encode(), ctypes.byref(params)):
-        raise ModelError(f"{source}: cannot be rewritten in F32: {log_tail.take()}")
+    _quantize(source, part, params, "F32")
     part.rename(target)
+
+
+def requantize(source: Path, target: Path, kept: Mapping[str, int], n_threads: int) -> None:
+    """Writes `source` with Q8_0 weights to `target` (llama.cpp's own quantiser).
+
+    `kept` names the tensors that stay as they are, with their types (GGML_TYPE_*). Raises
+    ModelError; `target` may then be there in part.
+    """
+    params = ll.llama_model_quantize_default_params()
+    params.ftype = ll.LLAMA_FTYPE_MOSTLY_Q8_0
+    params.nthread = n_threads
+    overrides = (ll.llama_model_tensor_override * (len(kept) + 1))()  # the last one ends the list
+    for override, (name, type_) in zip(overrides, kept.items(), strict=False):
+        exactly = re.sub(r"([^A-Za-z0-9_-])", r"\\\1", name)  # std::regex's rules, not Python's
+        override.pattern = f"^{exactly}$".encode()
+        override.type = type_
+    params.tt_overrides = overrides
+    _quantize(source, target, params, "Q8_0")
+
+
+def _quantize(source: Path, target: Path, params: Any, name: str) -> None:
+    params.allow_requantize = True
+    if ll.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)):
+        raise ModelError(f"{source}: cannot be rewritten in {name}: {log_tail.take()}")
+
+
+def cpu_features() -> str:
+    """What llama.cpp's kernels are chosen by on this machine."""
+    ll.llama_backend_init()
+    text: bytes = ll.llama_print_system_info()
+    return text.decode("utf-8", "replace")
+
+
+def offloads(n_gpu_layers: int) -> bool:
+    """Whether this llama.cpp puts layers on an accelerator when asked for so many (-1: all)."""
+    return n_gpu_layers != 0 and bool(ll.llama_supports_gpu_offload())

@@ -1,15 +1,21 @@
-"""A llama.cpp context as a KV store and decoder: one unified KV buffer, many sequences.
+"""A llama.cpp context as a KV store and decoder: one unified memory, many sequences.
 
 Facts this leans on (`src/llama-kv-cache.cpp`): in a unified cache `seq_cp` only sets bits; a saved
 sequence is restored at its own positions into any free cells; `llama_decode` returning 1 changed
 nothing. What would abort the process (a batch over n_batch, fewer batch slots than sequences) is
 checked before the call.
+
+A sliding window's cell is recycled once it has left the window of the one sequence that holds it,
+even while others are free; a branch that starts before it would then attend to a hole. A cell that
+two sequences hold is left alone, so with a window each sequence has a shadow that holds the same.
+Nor does llama.cpp save what has left the window; so it is given pieces that are no longer than one.
 """
 
 from __future__ import annotations
 
 import ctypes
 import weakref
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +26,11 @@ from ..lang.errors import EngineError, ModelError, ParameterError
 from ..radix_cache.base import Blob, CacheFull
 from .base import Batch, Logits, NoSlot
 from .llama import LlamaModel, ll, log_tail
+from .memory_kind import MemoryKind
 
 MIN_CONTEXT = 64
+MOST_SEQUENCES = int(ll.llama_max_parallel_sequences())
+FEWEST_STATES = 4  # one that runs, and some to share from
 
 
 class LlamaContext:
@@ -31,12 +40,14 @@ class LlamaContext:
         model: the weights.
         n_ctx: KV cells, shared by all sequences (tokens).
         n_batch: most tokens per decode call; fewer where the context is smaller.
-        n_seqs: sequence ids, at most 256 (llama.cpp's LLAMA_MAX_SEQ); fewer where the batch is
-            smaller, because llama.cpp asserts that a batch holds an output per sequence.
+        n_seqs: sequence ids, at most 256 (llama.cpp's LLAMA_MAX_SEQ), or 127 with a window; fewer
+            where the batch is smaller, because llama.cpp asserts that a batch holds an output per
+            sequence. See `sequences_for`.
         n_threads: CPU threads.
         exact: F32 KV and no flash attention, for tests of the cache; slower.
 
     Attributes:
+        can_cut: see `KVStore.can_cut`.
         kv_format: saved KV fits contexts of the same model and format only.
     """
 
@@ -46,22 +57,27 @@ class LlamaContext:
         *,
         n_ctx: int,
         n_batch: int = 512,
-        n_seqs: int = 256,
+        n_seqs: int = MOST_SEQUENCES,
         n_threads: int = 2,
         exact: bool = False,
     ) -> None:
         if n_ctx < MIN_CONTEXT:
             raise ParameterError("n_ctx", f"expected {MIN_CONTEXT} or more, got {n_ctx}")
         n_batch = min(n_batch, n_ctx)
-        n_seqs = min(n_seqs, n_batch, int(ll.llama_max_parallel_sequences()))
+        kind = model.memory_kind
+        n_seqs = min(n_seqs, n_batch, MOST_SEQUENCES)
+        n_seq_max = n_seqs
+        if kind is MemoryKind.WINDOW:
+            n_seqs = min(n_seqs, (min(n_batch, MOST_SEQUENCES) - 1) // 2)
+            n_seq_max = 2 * n_seqs + 1  # with their shadows, and one for pieces
         params = ll.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = n_batch
         params.n_ubatch = n_batch
-        params.n_seq_max = n_seqs
+        params.n_seq_max = n_seq_max
         params.n_threads = params.n_threads_batch = n_threads
         params.kv_unified = True
-        params.swa_full = True  # without it, cells shared by forks are never recycled
+        params.swa_full = True  # as many cells for layers with a window as for the others
         params.no_perf = True
         params.flash_attn_type = (
             ll.LLAMA_FLASH_ATTN_TYPE_DISABLED if exact else ll.LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -73,7 +89,11 @@ class LlamaContext:
             raise ModelError(
                 f"{model.path}: no context of {n_ctx} tokens could be made: {log_tail.take()}"
             )
-        self.kv_format = f"llama-cpp-python {__version__}, unified, {'F32' if exact else 'F16 FA'}"
+        layout = f"{kind.value}, " if kind is not MemoryKind.CELLS else ""
+        precision = "F32" if exact else "F16 FA"
+        self.kv_format = f"llama-cpp-python {__version__}, unified, {layout}{precision}"
+        self.can_cut = kind is not MemoryKind.STATE
+        self._window = model.window if kind is MemoryKind.WINDOW else 0  # tokens
         self._handle = handle
         self._finalizer = weakref.finalize(self, ll.llama_free, handle)
         self._memory: Any = ll.llama_get_memory(handle)
@@ -95,33 +115,128 @@ class LlamaContext:
     # --- KV store --------------------------------------------------------------------------
 
     def copy(self, src: int, dst: int, start: int, stop: int) -> None:
+        if not self.can_cut:
+            self._check_whole(src, start, stop)
+            self._check_whole(dst, 0, 0)
+            start = stop = -1  # a hybrid's state would be shared whatever the range
         ll.llama_memory_seq_cp(self._memory, src, dst, start, stop)
+        self._shadow(dst, start, stop)
 
     def remove(self, seq: int, start: int, stop: int) -> None:
-        ll.llama_memory_seq_rm(self._memory, seq, start, stop)
+        if not self.can_cut:
+            self._check_whole(seq, start, self.length(seq) if stop < 0 else stop)
+            start = stop = -1
+        is_removed = ll.llama_memory_seq_rm(self._memory, seq, start, stop)
+        if self._window:
+            is_removed &= ll.llama_memory_seq_rm(self._memory, self.n_seqs + seq, start, stop)
+        if not is_removed:
+            raise EngineError(f"llama.cpp cannot remove [{start}, {stop}) of sequence {seq}")
+
+    def length(self, seq: int) -> int:
+        """How many tokens `seq` ends behind."""
+        return int(ll.llama_memory_seq_pos_max(self._memory, seq)) + 1
+
+    def _check_whole(self, seq: int, start: int, stop: int) -> None:
+        # llama.cpp would go on with a state that stands for other tokens
+        if (start, stop) != (0, self.length(seq)):
+            raise EngineError(
+                f"[{start}, {stop}) of sequence {seq} was asked for, which has {self.length(seq)} "
+                "tokens and cannot be cut"
+            )
+
+    def _shadow(self, seq: int, start: int, stop: int) -> None:
+        """Keeps llama.cpp from recycling cells [start, stop) of `seq`."""
+        if self._window:
+            ll.llama_memory_seq_cp(self._memory, seq, self.n_seqs + seq, start, stop)
 
     def clear(self) -> None:
         """Frees every cell of every sequence."""
         ll.llama_memory_clear(self._memory, False)
 
     def save(self, seq: int, start: int, stop: int) -> Blob:
-        """See `KVStore.save`. llama.cpp saves whole sequences only, so `seq` must hold no more."""
-        size = int(ll.llama_state_seq_get_size(self._handle, seq))
-        buffer = self._buffers.take(size)
-        pointer = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-        written = int(ll.llama_state_seq_get_data(self._handle, pointer, size, seq))
-        if written != size:
-            raise EngineError(f"llama.cpp saved {written} of {size} bytes of a sequence")
+        """See `KVStore.save`. llama.cpp saves whole sequences only, so `seq` must hold no more.
+
+        Raises EngineError if it holds something else.
+        """
+        self._check_held(seq, start, stop)
+        if not self._window:
+            buffer, size = self._get(seq)
+        else:
+            parts = []
+            for first, last in self._pieces(start, stop):
+                ll.llama_memory_seq_cp(self._memory, seq, self._piece, first, last)
+                parts.append(self._get(self._piece))
+                ll.llama_memory_seq_rm(self._memory, self._piece, -1, -1)
+            size = sum(8 + n for _, n in parts)
+            buffer = self._buffers.take(size)
+            at = 0
+            for part, n in parts:
+                buffer[at : at + 8] = np.frombuffer(n.to_bytes(8, "little"), np.uint8)
+                buffer[at + 8 : at + 8 + n] = part[:n]
+                at += 8 + n
+                self._buffers.give(part)
         blob = Blob(start, stop, buffer[:size].data, size)
         weakref.finalize(blob, self._buffers.give, buffer)
         return blob
 
     def load(self, blob: Blob, seq: int) -> None:
         data = np.frombuffer(blob.data, np.uint8)
+        if not self._window:
+            self._set(seq, data)
+        else:
+            at = 0
+            for first, last in self._pieces(blob.start, blob.stop):
+                n = int.from_bytes(data[at : at + 8].tobytes(), "little")
+                self._set(self._piece, data[at + 8 : at + 8 + n])
+                ll.llama_memory_seq_cp(self._memory, self._piece, seq, first, last)
+                self._shadow(seq, first, last)
+                ll.llama_memory_seq_rm(self._memory, self._piece, -1, -1)
+                at += 8 + n
+        self._check_held(seq, blob.start, blob.stop)
+
+    @property
+    def _piece(self) -> int:
+        return 2 * self.n_seqs  # behind the sequences and their shadows
+
+    def _pieces(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """[start, stop) cut at multiples of the window: none is masked for the last of its piece,
+        whether windows slide or are chunks."""
+        size = self._window
+        cuts = [start, *range((start // size + 1) * size, stop, size), stop]
+        return list(pairwise(cuts))
+
+    def _get(self, seq: int) -> tuple[NDArray[np.uint8], int]:
+        """What llama.cpp saves of a sequence: a buffer of the pool, and how much of it is used."""
+        size = int(ll.llama_state_seq_get_size(self._handle, seq))
+        buffer = self._buffers.take(size)
+        pointer = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        written = int(ll.llama_state_seq_get_data(self._handle, pointer, size, seq))
+        if written != size:
+            raise EngineError(f"llama.cpp saved {written} of {size} bytes of a sequence")
+        return buffer, size
+
+    def _set(self, seq: int, data: NDArray[np.uint8]) -> None:
         pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-        if not ll.llama_state_seq_set_data(self._handle, pointer, blob.n_bytes, seq):
+        if not ll.llama_state_seq_set_data(self._handle, pointer, len(data), seq):
             log_tail.take()
-            raise CacheFull(f"no {blob.stop - blob.start} free cells to restore a prefix into")
+            raise CacheFull("no free cells to restore a prefix into")
+
+    def _check_held(self, seq: int, start: int, stop: int) -> None:
+        """Raises EngineError unless `seq` holds exactly [start, stop)."""
+        first = int(ll.llama_memory_seq_pos_min(self._memory, seq))
+        if not self.can_cut and first == stop - 1:
+            first = start  # of a state there is only the end
+        if (first, self.length(seq)) != (start, stop):
+            raise EngineError(
+                f"sequence {seq} holds [{first}, {self.length(seq)}), expected [{start}, {stop})"
+            )
+
+    def state_bytes(self, seq: int) -> int:
+        """What the recurrent state of `seq` takes, whatever its length; 0 without one."""
+        if self.can_cut:
+            return 0
+        flags = ll.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        return int(ll.llama_state_seq_get_size_ext(self._handle, seq, flags))
 
     # --- decoder ---------------------------------------------------------------------------
 
@@ -129,14 +244,27 @@ class LlamaContext:
         n = len(batch.tokens)
         if not 0 < n <= self.n_batch:
             raise EngineError(f"a batch of {n} tokens; expected 1 to {self.n_batch}")
+        order = np.arange(n)
+        if not self.can_cut:  # states of adjacent sequences are advanced together
+            order = np.argsort(batch.seqs, kind="stable")
+            batch = Batch(
+                batch.tokens[order],
+                batch.positions[order],
+                batch.seqs[order],
+                batch.wants_logits[order],
+            )
         code = ll.llama_decode(self._handle, self._batch.fill(batch))
         if code == 1:
             log_tail.take()
             raise NoSlot
         if code:
             raise EngineError(f"llama_decode failed with code {code}: {log_tail.take()}")
+        if self._window:
+            for seq in np.unique(batch.seqs).tolist():
+                positions = batch.positions[batch.seqs == seq]
+                self._shadow(seq, int(positions.min()), int(positions.max()) + 1)
         wanted = np.flatnonzero(batch.wants_logits)
-        self._output_row[wanted] = np.arange(len(wanted))
+        self._output_row[order[wanted]] = np.arange(len(wanted))
         if len(wanted):
             pointer = ll.llama_get_logits(self._handle)
             self._logits = np.ctypeslib.as_array(pointer, (len(wanted), self.n_vocab))
@@ -144,6 +272,23 @@ class LlamaContext:
     def logits(self, index: int) -> Logits:
         row: Logits = self._logits[self._output_row[index]]
         return row
+
+
+def sequences_for(model: LlamaModel, state_bytes: int) -> int:
+    """How many sequences a context of `model` should have.
+
+    As many as there can be where one costs nothing; else as many as `state_bytes` hold, but at
+    least 4. Evaluates a token to learn what one takes.
+    """
+    if model.memory_kind is not MemoryKind.STATE:
+        return MOST_SEQUENCES
+    context = LlamaContext(model, n_ctx=MIN_CONTEXT, n_seqs=1, n_threads=1)
+    try:
+        first = np.zeros(1, np.int32)
+        context.decode(Batch(first, first, first, np.zeros(1, np.bool_)))
+        return max(FEWEST_STATES, min(MOST_SEQUENCES, state_bytes // context.state_bytes(0)))
+    finally:
+        context.close()
 
 
 class _BatchBuffer:

@@ -7,10 +7,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from ..lang.base import (
     Generated,
@@ -28,25 +30,27 @@ from ..lang.compiler.cache_folder import cache_folder
 from ..lang.compiler.shared_cache import SharedCache
 from ..lang.errors import EngineError, ModelError, ParameterError
 from ..radix_cache.disk import DiskFolder
+from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
 from .base import Matcher, MatcherFactory
 from .engine import Engine
 from .generation import Generation
 from .gguf_check import check_gguf
 from .handle import RequestHandle
 from .kv_binding import fingerprint
-from .llama import LlamaModel
-from .llama_context import LlamaContext
+from .llama import LlamaModel, offloads
+from .llama_context import LlamaContext, sequences_for
 from .llama_grammar import LlamaGrammarFactory
 from .masks.terminal_walks import TerminalWalks
 from .masks.token_trie import TokenTrie as VocabularyTrie
 from .masks.walk_files import user_files
 from .matcher import GrammarMatcherFactory
+from .prepared_weights import prepared_weights
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
 from .select import Scoring, TokenTrie, decision, rank
 from .spelling import Speller
 from .stats import EngineStats
-from .template import ChatTemplate
+from .template import ChatTemplate, chat_prompt
 
 LOG = logging.getLogger(__name__)
 CONSTRAINTS_KEPT = 64
@@ -67,6 +71,8 @@ class ModelOptions:
             milliseconds; prefill chunks shrink for it. None keeps them at `chunk_tokens`.
         idle_cells: cells that unused prefixes may keep in the context.
         host_bytes: host memory for parked prefixes.
+        eviction: which of them go first where that is full: `"lru"`, `"lfu"`, `"slru"`,
+            `"priority"` or `"cost_aware"` (recompute cost x likelihood of reuse / bytes).
         disk_bytes: most bytes of prefixes on disk, where they outlive the process; 0 for none. What
             is there is read back as it is needed and written when the model is closed, or when host
             memory is full.
@@ -74,6 +80,12 @@ class ModelOptions:
             processes can share one.
         logits_bytes: memory for logits at the ends of prompts, which spare forks and repeated
             requests an evaluation each; a row takes 4 bytes per vocabulary entry.
+        prepared_bytes: most bytes of weights prepared for this machine, in treegram's folder in the
+            user's cache; 0 loads every file as it is. The first load of a GGUF whose type has no
+            fast kernel on the CPU measures whether a Q8_0 copy is faster and as good, which takes
+            some seconds; later loads use what it found.
+        state_bytes: memory for the states of recurrent layers, where a model has such: each running
+            request and each prefix that is at hand takes one, and there are at least four.
         exact: F32 KV and no flash attention: reproducible to 1e-4 of a logit with F32 weights.
         measure_minimum: count the trie of all requests, for reports.
     """
@@ -86,9 +98,12 @@ class ModelOptions:
     max_itl_ms: float | None = None
     idle_cells: int = 2048
     host_bytes: int = 2 << 30
+    eviction: PolicyName = DEFAULT_POLICY
     disk_bytes: int = 0
     disk_folder: Path | None = None
     logits_bytes: int = 64 << 20
+    prepared_bytes: int = 4 << 30
+    state_bytes: int = 1 << 30
     exact: bool = False
     measure_minimum: bool = False
 
@@ -96,6 +111,9 @@ class ModelOptions:
         for name in ("max_running", "chunk_tokens"):
             if getattr(self, name) < 1:
                 raise ParameterError(name, f"expected 1 or more, got {getattr(self, name)}")
+        if self.eviction not in get_args(PolicyName):
+            expected = ", ".join(get_args(PolicyName))
+            raise ParameterError("eviction", f"expected {expected}; got {self.eviction!r}")
         if self.max_running > 128:
             raise ParameterError("max_running", f"expected at most 128, got {self.max_running}")
         if self.n_threads is not None and self.n_threads < 1:
@@ -105,6 +123,10 @@ class ModelOptions:
 class Model:
     """One GGUF, its engine and its cache. Thread-safe.
 
+    Attributes:
+        n_ctx: KV cells, as `ModelOptions` has them.
+        template: the GGUF's own chat template, or None.
+
     Raises:
         ModelError: the file is missing, damaged, or of an architecture that is not supported.
     """
@@ -113,7 +135,7 @@ class Model:
         options = options or ModelOptions()
         check_gguf(path)
         self.name = name
-        self._llama = LlamaModel(path, n_gpu_layers=options.n_gpu_layers)
+        self._llama = LlamaModel(_weights(path, options), n_gpu_layers=options.n_gpu_layers)
         reason = self._llama.unsupported
         if reason is not None:
             self._llama.close()
@@ -121,7 +143,8 @@ class Model:
         self._context = LlamaContext(
             self._llama,
             n_ctx=options.n_ctx,
-            n_threads=options.n_threads or _default_threads(),
+            n_seqs=sequences_for(self._llama, options.state_bytes),
+            n_threads=_n_threads(options),
             exact=options.exact,
         )
         self.n_ctx = self._context.n_cells
@@ -131,7 +154,7 @@ class Model:
         self._healing = GrammarMatcherFactory(None, vocabulary, self._speller, self._trie)
         self._constraints = SharedCache[tuple[str, str], MatcherFactory](CONSTRAINTS_KEPT)
         source = self._llama.chat_template
-        self._template = (
+        self.template = (
             ChatTemplate(
                 source,
                 self._llama.control_text(self._llama.bos),
@@ -148,6 +171,7 @@ class Model:
             max_itl_s=None if options.max_itl_ms is None else options.max_itl_ms / 1e3,
             idle_cells=options.idle_cells,
             host_bytes=options.host_bytes,
+            eviction=options.eviction,
             disk=self._disk(options),
             logits_bytes=options.logits_bytes,
             pieces=vocabulary.pieces,
@@ -164,6 +188,11 @@ class Model:
     def tokenizer(self) -> LlamaModel:
         """Token ids of a text, pieces and control tokens."""
         return self._llama
+
+    @property
+    def weights(self) -> Path:
+        """The file that is really loaded: the one given, or its copy for this machine."""
+        return self._llama.path
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` as user text."""
@@ -182,6 +211,9 @@ class Model:
     def _disk(self, options: ModelOptions) -> tuple[DiskFolder, int] | None:
         if not options.disk_bytes:
             return None
+        if not self._context.can_cut:
+            LOG.warning("no prefixes are kept on disk: %s keeps a state, not cells", self.name)
+            return None
         folder = options.disk_folder or cache_folder() / "kv"
         binding = f"{fingerprint(self._llama.path)}, {self._context.kv_format}"
         try:
@@ -194,12 +226,7 @@ class Model:
 
     def render_chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
         """See `Backend.render_chat`. Raises ModelError if the GGUF has no chat template."""
-        if self._template is None:
-            raise ModelError(
-                f"{self.name}: this GGUF has no chat template, so roles cannot be rendered; "
-                "write the prompt as plain text, or use an instruction-tuned model"
-            )
-        return self._template.render(messages, add_generation_prompt)
+        return chat_prompt(self.name, self.template, messages, add_generation_prompt)
 
     def submit(self, request: Request, on_text: Callable[[str], None] | None = None) -> Handle:
         """See `Backend.submit`.
@@ -240,6 +267,7 @@ class Model:
             on_done=done,
             generation=generation,
             namespace=request.namespace,
+            priority=request.priority,
         )
         handle = RequestHandle(lambda: self._engine.cancel(engine_request))
         self._engine.submit(engine_request)
@@ -278,10 +306,29 @@ class Model:
             else:
                 handle.finish(selected)
 
-        scoring = Scoring(self._engine, jobs, done, request.namespace)
+        scoring = Scoring(self._engine, jobs, done, request.namespace, request.priority)
         handle = RequestHandle(scoring.cancel)
         scoring.submit()
         return handle
+
+    def pin(self, name: str, prompt: Prompt) -> int:
+        """See `lang.pinned.Pinning`. Waits until the prompt is evaluated."""
+        with self._users.inside():
+            tokens = self._tokenize(prompt, heal=True).tokens
+
+            def done(ended: EngineRequest, error: BaseException | None) -> None:
+                if error is not None:
+                    over.set_exception(error)
+                else:
+                    over.set_result(len(ended.tokens))
+
+            over: Future[int] = Future()
+            self._engine.submit(EngineRequest(tokens, len(tokens) - 1, done, pin=name))
+        return over.result()
+
+    def unpin(self, name: str) -> None:
+        """See `lang.pinned.Pinning`."""
+        self._engine.unpin(name)
 
     def _tokenize(self, prompt: Prompt, *, heal: bool) -> TokenPrompt:
         found = tokenize(prompt, self._llama, bos=self._bos, heal=heal)
@@ -356,7 +403,16 @@ def _respelled(choices: Sequence[Sequence[int]], prompt: TokenPrompt, tokenizer:
     return 0
 
 
-def _default_threads() -> int:
+def _weights(path: Path, options: ModelOptions) -> Path:
+    # what is measured is the CPU; and exactness is about the file as it is
+    if not options.prepared_bytes or options.exact or offloads(options.n_gpu_layers):
+        return path
+    return prepared_weights(path, n_threads=_n_threads(options), most_bytes=options.prepared_bytes)
+
+
+def _n_threads(options: ModelOptions) -> int:
+    if options.n_threads is not None:
+        return options.n_threads
     return min(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8
     )

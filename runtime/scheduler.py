@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..radix_cache.base import CacheFull
-from ..radix_cache.cache import RadixCache
-from ..radix_cache.tree import common_prefix
+from ..radix_cache.prefix_cache import PrefixCache
+from ..radix_cache.tree import TokenArray, common_prefix
 from .base import Batch
 from .kept_logits import KeptLogits
 from .pace import Pace
@@ -35,7 +35,7 @@ class Scheduler:
     """Queues and batches. Owned by the engine's thread.
 
     Args:
-        cache: the radix cache; admission leases from it.
+        cache: the prefix cache; admission leases from it.
         logits: what is known at branch points; a request that finds its own needs no token of its
             prompt evaluated.
         max_running: most requests in the batch at once.
@@ -51,7 +51,7 @@ class Scheduler:
 
     def __init__(
         self,
-        cache: RadixCache,
+        cache: PrefixCache,
         logits: KeptLogits,
         *,
         max_running: int,
@@ -104,21 +104,23 @@ class Scheduler:
             if shared <= other.computed:
                 continue
             if cached < 0:
-                tokens = request.tokens[: request.limit]
+                tokens = request.prefill[: request.limit]
                 cached = self.cache.match(tokens, request.namespace)
             if shared > cached:
+                assert other.lease is not None
+                self.cache.stop_at(other.lease, shared)
                 return shared
         return 0
 
     def _lease(self, request: EngineRequest) -> bool:
         spare = self.HEADROOM * len(self.running)
-        tokens, namespace = request.tokens, request.namespace
+        tokens, namespace = _all_tokens(request), request.namespace
         request.kept = self._logits.get(request.branch)
         limit = request.limit + (request.kept is not None)
         if not self.cache.has_room(tokens, limit, namespace, spare_cells=spare):
             return False
         try:
-            lease = self.cache.acquire(tokens, limit, namespace)
+            lease = self.cache.acquire(tokens, limit, namespace, priority=request.priority)
         except CacheFull:  # every sequence id is on loan
             return False
         if not self.cache.reserve(len(tokens) - lease.cached_tokens):
@@ -159,6 +161,10 @@ class Scheduler:
             n = min(request.pending, budget - used)
             if n <= 0:
                 break
+            assert request.lease is not None
+            stop = self.cache.next_stop(request.lease)
+            if stop is not None:
+                n = min(n, stop - request.computed)
             slices.append(Slice(request, request.computed, request.computed + n, used))
             used += n
         return slices
@@ -217,6 +223,13 @@ class Scheduler:
             request.lease = None
         self.running.remove(request)
         self._allowed = self._max_running
+
+
+def _all_tokens(request: EngineRequest) -> TokenArray:
+    # converting a long list anew whenever there was no room would cost more than the search
+    if len(request.tokens) == len(request.prefill):
+        return request.prefill
+    return np.array(request.tokens, np.int32)
 
 
 def _length(s: Slice) -> int:

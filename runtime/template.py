@@ -43,7 +43,7 @@ class ChatTemplate:
                 f"the model's chat template has {len(source)} characters; at most "
                 f"{MAX_SOURCE_CHARS} are accepted"
             )
-        self.source = source
+        self.source, self.bos, self.eos = source, bos, eos
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._environment = BoundedEnvironment()
         try:
@@ -118,6 +118,24 @@ class ChatTemplate:
                 f"the model's chat template fails on this conversation "
                 f"(roles: {', '.join(roles) or 'none'}): {exc}"
             ) from exc
+
+
+def chat_prompt(
+    model: str,
+    template: ChatTemplate | None,
+    messages: Sequence[Message],
+    add_generation_prompt: bool,
+) -> Prompt:
+    """What `Backend.render_chat` gives for a model of this template. Raises as `render` does.
+
+    Raises ModelError, too, if the model has no template.
+    """
+    if template is None:
+        raise ModelError(
+            f"{model}: this GGUF has no chat template, so roles cannot be rendered; "
+            "write the prompt as plain text, or use an instruction-tuned model"
+        )
+    return template.render(messages, add_generation_prompt)
 
 
 # Telling template text from contents
@@ -195,4 +213,4 @@ def _cut(content: Prompt, start: int, stop: int) -> Iterator[Span]:
             yield span
         elif first < last:
             # The tokens of a generation that the template shortened spell another text.
-            yield Text(span.text[first:last])
+            yield Text(span.text[first:last], isinstance(span, Text) and span.template)

@@ -43,7 +43,7 @@ def speller(vocabulary_model: LlamaModel) -> Speller:
 @pytest.fixture(scope="session")
 def embedded_model(embedded_path: Path) -> Iterator[Model]:
     """The embedded model, loaded once for all tests."""
-    model = Model("smollm2", embedded_path, ModelOptions(measure_minimum=True))
+    model = Model("smollm2", embedded_path, ModelOptions(measure_minimum=True, prepared_bytes=0))
     yield model
     model.close()
 

@@ -30,7 +30,7 @@ from .measured_terminal import MeasuredState
 from .network import ENTER, GO, RETURN, TERMINAL, Network, lower
 from .stack_moves import StackMoves
 from .terminal_state import TerminalState
-from .value_watch import Doubt, ValueWatch
+from .value_watch import Doubts, ValueInWriting, ValueWatch
 
 MAX_CONFIGURATIONS = 20_000
 """Interned configurations before the memo is dropped and begun again."""
@@ -436,21 +436,13 @@ class Automaton:
         run = None if isinstance(state, TerminalState) else self._network.runs.get(state)
         return b"" if run is None else run.data[run.at :]
 
-    def values_in_writing(self, configuration: Configuration) -> set[bytes]:
-        """The texts so far of all values that must differ from others."""
-        return self._watch.values_in_writing(configuration)
+    def has_endless_values(self) -> bool:
+        """Whether it is sure that values are left that differ, whatever has been seen."""
+        return self._watch.is_any_left()
 
-    def can_always_differ(self, configuration: Configuration) -> bool:
-        """Whether it is sure that all values can be fresh, whatever those in writing are."""
-        return self._watch.is_free_everywhere(configuration)
-
-    def string_in_writing(self, configuration: Configuration) -> tuple[bytes, list[str]] | None:
-        """The text so far of the string that must differ from others, and those others.
-
-        None if that is not all there is: the value is no string, has an escape in it, or there is
-        more than one.
-        """
-        return self._watch.string_in_writing(configuration)
+    def values_in_writing(self, configuration: Configuration) -> set[ValueInWriting]:
+        """The values in writing that must differ from others."""
+        return self._watch.in_writing(configuration)
 
     def _close(self, places: Sequence[Place]) -> Configuration | None:
         """The configuration of everything reachable from `places` without consuming a byte."""
@@ -458,7 +450,7 @@ class Automaton:
 
     def _close_watched(
         self, places: Sequence[Place], written: bytes
-    ) -> tuple[Configuration | None, frozenset[Doubt] | None]:
+    ) -> tuple[Configuration | None, Doubts | None]:
         """The same where values are being written, `written` since the first of them began.
 
         And what must be true of the texts for the same places to be reached whatever was written;
@@ -476,7 +468,7 @@ class Automaton:
         consuming: list[Place] = []
         accepting = False
         is_steady = True
-        doubts: set[Doubt] = set()
+        doubts: Doubts = ()
         while pending:
             place = pending.pop()
             state, stack = place
@@ -526,17 +518,10 @@ class Automaton:
         if self._keeps_values and any(
             frame is not None and frame.watched for _, frame in consuming
         ):
-            kept: list[Place] = []
-            for place in consuming:
-                if self._watch.is_free(place, written):
-                    kept.append(place)
-                elif self._watch.can_differ(place, written):
-                    kept.append(place)
-                    doubts |= self._watch.doubts(place)
-                else:
-                    is_steady = False
-            consuming = kept
-        known = frozenset(doubts) if is_steady else None
+            consuming, doubts = self._watch.watched(consuming)
+            if not self._watch.dispels(doubts, written):
+                consuming, is_steady = [], False
+        known = doubts if is_steady else None
         if not consuming and not accepting:
             return None, known
         return self._with_text(self._intern(frozenset(consuming), accepting), written), known

@@ -9,7 +9,7 @@ from .frames import Frame
 from .terminal_state import TerminalState
 
 if TYPE_CHECKING:
-    from .value_watch import Doubt
+    from .value_watch import Doubts
 
 Place: TypeAlias = "tuple[int | TerminalState, Frame | None]"
 
@@ -76,7 +76,7 @@ class Steady(NamedTuple):
     """The core that a byte leads to, and what must be true of the texts that are being written."""
 
     core: Configuration | None
-    doubts: frozenset[Doubt]
+    doubts: Doubts
 
 
 class Parts(NamedTuple):

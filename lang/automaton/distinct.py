@@ -1,43 +1,38 @@
-"""Values that must differ: when two JSON texts are one value, and whether another one is left.
+"""Values that must differ: when two JSON texts are one value, and which values a text can become.
 
 A list of distinct values is not context-free, so the automaton keeps the values in its stack, and
-never goes where every way to finish the current value repeats one of them (`Completions`), nor
-where only such a value can follow (`can_reach`).
+follows the value that is being written along those seen, byte by byte (`SeenValues`). Most values
+differ from all others early, in their first key or character; from there on nothing more need be
+known about them, so a byte costs about as much as values are still possible. Texts that differ only
+in white space, escapes or the order of keys stand at the same `place`.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Hashable
-from collections.abc import Set as AbstractSet
+import re
+from collections.abc import Callable, Hashable, Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
-from .terminal_state import TerminalState
-
-if TYPE_CHECKING:
-    from .automaton import Automaton
-    from .configuration import Configuration
-
-MAX_STEPS = 4000
-"""Bytes that a search tries before it takes its goal for one that can be reached."""
+Mode: TypeAlias = Literal[
+    "value", "first item", "first key", "key", "colon", "after", "string", "number", "word"
+]
+"""What comes next, or what the text stands inside: `key` is before one, a key is a `string`."""
 
 _WHITE_SPACE = b" \t\n\r"
-
-MAX_LOOKED = 400
-"""Places that the search for endless values tries; without an answer, texts are looked at."""
-
-MAX_LOOPS = 32
-"""Loops of a terminal, and states of it, that are looked at."""
-
-_KEPT = 2000
-
-_CLOSING = b'1}]"'
-"""What most often completes a JSON value; the last one most."""
-
-_ORDER = range(256)
-_RANK = [-1 - _CLOSING.find(byte) if byte in _CLOSING else 0 for byte in range(256)]
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_IN_NUMBER = b"0123456789+-.eE"
+_WORDS: dict[int, tuple[bytes, Hashable]] = {
+    ord("t"): (b"rue", ("boolean", True)),
+    ord("f"): (b"alse", ("boolean", False)),
+    ord("n"): (b"ull", None),
+}
+_UNICODE = rb"\\u[0-9a-fA-F]{4}"
+_HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rb'(?:%s)?(?:\\["\\/bfnrt]|%s)' % (_HIGH, _UNICODE))
+_PART = re.compile(rb"(?:%s)?(?:\\(?:u[0-9a-fA-F]{0,3})?)?" % _HIGH)
+"""What may go on to be an escape; half of a surrogate pair waits for the other one."""
 
 
 def value_of(text: bytes) -> Hashable:
@@ -50,11 +45,6 @@ def value_of(text: bytes) -> Hashable:
     except (ValueError, ArithmeticError, RecursionError):
         return text
     return _frozen(value)
-
-
-def strings_among(values: AbstractSet[object]) -> list[str]:
-    """The strings among values that `value_of` made."""
-    return [value[1] for value in values if isinstance(value, tuple) and value[0] == "string"]
 
 
 def _frozen(value: object) -> Hashable:
@@ -71,236 +61,291 @@ def _frozen(value: object) -> Hashable:
             return value if value is None else ("string", value)
 
 
-class Loop(NamedTuple):
-    """A way inside a terminal to where `byte` can be repeated."""
+class Container(NamedTuple):
+    """An array or object around where the text stands.
 
-    way: bytes
-    byte: bytes
+    `items`: the items or members that have ended. `keys`: the keys so far; None: an array. `key`:
+    that of the member that the text stands in.
+    """
 
-
-def loops_of(state: TerminalState) -> list[Loop]:
-    """Some loops that can be reached inside a terminal, the nearest first."""
-    found: list[Loop] = []
-    ways = {state: b""}
-    for here in (todo := [state]):
-        repeated: list[int] = []
-        for byte in here.next_bytes():
-            following = here.step(byte)
-            if following is here:
-                if byte not in _WHITE_SPACE:  # it changes a value only where others do
-                    repeated.append(byte)
-            elif following is not None and following not in ways and len(ways) < MAX_LOOPS:
-                ways[following] = ways[here] + bytes((byte,))
-                todo.append(following)
-        # of digits, a zero may change nothing where another one does
-        tried = sorted({*repeated[:1], *repeated[-1:]})
-        found += [Loop(ways[here], bytes((byte,))) for byte in tried]
-    return found
+    outer: Container | None
+    items: int
+    keys: frozenset[bytes] | None
+    key: bytes
 
 
-class Following(NamedTuple):
-    """How many bytes are legal, and where they lead, with one byte for each place."""
+class Thread(NamedTuple):
+    """A seen value, followed to where the text stands: the value there, and what it is in."""
 
-    legal: int
-    ways: list[tuple[int, Configuration]]
+    number: int
+    value: object
+    outer: Thread | None
 
 
-class Completions:
-    """The ways to complete the texts of one automaton, which runs one value; remembered."""
+class SeenValues:
+    """Where a text stands, and which of the values seen it can still become.
 
-    def __init__(self, automaton: Automaton) -> None:
-        self._automaton = automaton
-        self._known: dict[Configuration, bytes | None] = {}
-        self._endless: dict[Configuration, bool] = {}
-        self._fresh: dict[tuple[Configuration, bytes, frozenset[object]], bool] = {}
-        self._loops: dict[TerminalState, list[Loop]] = {}
-        self._next: dict[Configuration, Following] = {}
+    `place`: equal for texts that stand at the same place, with the same values possible; zeros at
+    the end of a fraction, which may be followed by another digit, do not tell texts apart.
+    """
 
-    def of(self, at: Configuration) -> bytes | None:
-        """What completes a text that led to `at`; None if MAX_STEPS bytes do not find it."""
-        if at not in self._known:
-            if len(self._known) > _KEPT:
-                self._known.clear()
-            self._learn(at, self._search(at))
-        return self._known[at]
+    __slots__ = ("_inside", "_mode", "_other", "_threads", "_token", "_waiting")
 
-    def _learn(self, at: Configuration, rest: bytes | None) -> None:
-        self._known[at] = rest
-        if rest is None:
-            return
-        for done, byte in enumerate(rest, 1):  # the places on the way need no search of their own
-            following = self._automaton.step(at, byte)
-            assert following is not None, "the completion is legal"
-            at = following
-            if at in self._known:
-                break
-            self._known[at] = rest[done:]
+    def __init__(
+        self,
+        mode: Mode,
+        inside: Container | None,
+        threads: tuple[Thread, ...],
+        other: tuple[bytes, ...],
+        token: bytes = b"",
+        waiting: bytes = b"",
+    ) -> None:
+        self._mode: Mode = mode
+        self._inside = inside
+        self._threads = threads
+        self._other = other  # what is left of texts that are no JSON
+        self._token = token  # of a string what is decoded; of a word what is left
+        self._waiting = waiting  # an escape that is not complete
 
-    def _search(self, at: Configuration) -> bytes | None:
-        if at.accepting:
-            return b""
-        ways: dict[Configuration, bytes] = {at: b""}
-        queue = deque([at])
-        steps = 0
-        while queue and steps <= MAX_STEPS:
-            here = queue.popleft()
-            width, ways_on = self._following(here)
-            steps += width
-            for byte, following in ways_on:
-                if following in ways:
-                    continue
-                way = ways[following] = ways[here] + bytes((byte,))
-                if following.accepting:
-                    return way
-                rest = self._known.get(following)
-                if rest is not None:
-                    return way + rest
-                queue.append(following)
+    @classmethod
+    def begin(cls, seen: Iterable[object]) -> SeenValues:
+        """Before the first byte, with all values possible."""
+        threads: list[Thread] = []
+        other: list[bytes] = []
+        for number, value in enumerate(seen):
+            if isinstance(value, bytes):
+                other.append(value)
+            else:
+                threads.append(Thread(number, value, None))
+        return cls("value", None, tuple(threads), tuple(other))
+
+    def __bool__(self) -> bool:
+        """Whether any value is possible."""
+        return bool(self._threads or self._other)
+
+    @property
+    def count(self) -> int:
+        """How many values are possible."""
+        return len(self._threads) + len(self._other)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the text may be one of the values as it stands."""
+        if self._inside is None and self._threads:
+            if self._mode == "number":
+                return bool(self._ended_number()._threads)
+            return self._mode == "after"
+        return b"" in self._other
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the text stands in a number."""
+        return self._mode == "number"
+
+    @property
+    def place(self) -> Hashable:
+        token: Hashable = self._token
+        if self._mode == "number":
+            complete = self._token if self._token[-1:].isdigit() else self._token + b"0"
+            token = Decimal(complete.decode()) if _NUMBER.fullmatch(complete) else complete
+        numbers = tuple(thread.number for thread in self._threads)
+        return self._mode, self._inside, numbers, self._other, token, self._waiting
+
+    def step(self, byte: int) -> SeenValues:
+        """After one more byte."""
+        other = tuple(text[1:] for text in self._other if text[0:1] == bytes((byte,)))
+        following = self._read(byte) if self._threads else None
+        if following is None or not following._threads:
+            return SeenValues("value", None, (), other) if other else DIFFERENT
+        if following._other == other:
+            return following
+        mode, inside, threads = following._mode, following._inside, following._threads
+        return SeenValues(mode, inside, threads, other, following._token, following._waiting)
+
+    def _read(self, byte: int) -> SeenValues | None:
+        """After one more byte of a JSON text; None if it is none."""
+        match self._mode:
+            case "string":
+                return self._in_string(byte)
+            case "number":
+                if byte in _IN_NUMBER:
+                    return self._at("number", token=self._token + bytes((byte,)))
+                return self._ended_number()._read(byte)
+            case "word":
+                if byte != self._token[0]:
+                    return None
+                return self._at("word", token=self._token[1:]) if self._token[1:] else self._ended()
+        if byte in _WHITE_SPACE:
+            return self
+        match self._mode, chr(byte):
+            case ("colon", ":"):
+                return self._at("value")
+            case ("first key" | "key", '"'):
+                return self._at("string")
+            case ("first key", "}") | ("first item", "]"):
+                return self._closed(byte)
+            case ("after", "," | "]" | "}") if self._inside is not None:
+                if byte != ord(","):
+                    return self._closed(byte)
+                size = self._inside.items
+                longer = (each for each in self._threads if _size(each.value) > size)
+                return self._at("key" if self._inside.keys is not None else "value", longer)
+            case ("value" | "first item", _):
+                return self._begun(byte)
         return None
 
-    def _following(self, here: Configuration) -> Following:
-        """Where the bytes lead, one for each place; those that most often close a value first."""
-        known = self._next.get(here)
-        if known is None:
-            if len(self._next) > _KEPT:
-                self._next.clear()
-            classes, targets = self._automaton.successors(here)
-            by_class = {classes[byte]: byte for byte in (*_ORDER, *_CLOSING)}
-            by_rank = sorted(by_class.items(), key=lambda item: _RANK[item[1]])
-            ways = [(byte, to) for each, byte in by_rank if (to := targets[each]) is not None]
-            illegal = sum(classes.count(i) for i, to in enumerate(targets) if to is None)
-            known = self._next[here] = Following(256 - illegal, ways)
-        return known
+    def _at(
+        self,
+        mode: Mode,
+        threads: Iterable[Thread] | None = None,
+        token: bytes = b"",
+        waiting: bytes = b"",
+    ) -> SeenValues:
+        threads = self._threads if threads is None else tuple(threads)
+        return SeenValues(mode, self._inside, threads, (), token, waiting)
 
-    def are_endless(self, at: Configuration, text: bytes) -> bool:
-        """Whether `text`, which led to `at`, counts as one that can become endlessly many values.
+    def _begun(self, byte: int) -> SeenValues | None:
+        """Inside a value that begins with `byte`."""
+        match chr(byte):
+            case "{":
+                inside = Container(self._inside, 0, frozenset(), b"")
+                return SeenValues("first key", inside, self._children("object"), ())
+            case "[":
+                inside = Container(self._inside, 0, None, b"")
+                return SeenValues("first item", inside, self._children("array"), ())
+            case '"':
+                return self._at("string", self._children("string"))
+        if byte in b"-0123456789":
+            return self._at("number", self._children("number"), bytes((byte,)))
+        if byte in _WORDS:
+            rest, value = _WORDS[byte]
+            threads = self._children(None if value is None else "boolean")
+            return self._at("word", (each for each in threads if each.value == value), rest)
+        return None
 
-        So it does if MAX_STEPS bytes complete nothing, as in `can_be_fresh`. And it is sure
-        if a byte can be repeated inside a terminal and each time makes another value. In
-        a string it does; white space or the last zero of 1.0 does not.
-        """
-        if at not in self._endless:
-            if len(self._endless) > _KEPT:
-                self._endless.clear()
-            self._endless[at] = self._reaches_endless(at, text)
-        return self._endless[at]
+    def _children(self, kind: str | None) -> tuple[Thread, ...]:
+        """The values that begin here, if they are of a kind, as what is compared with the text."""
+        found: list[Thread] = []
+        for thread in self._threads:
+            value = thread.value
+            if self._inside is not None:
+                if isinstance(value, dict):
+                    value = value[self._inside.key]
+                else:
+                    assert isinstance(value, tuple)
+                    if len(value) <= self._inside.items:
+                        continue
+                    value = value[self._inside.items]
+            if kind != (value[0] if isinstance(value, tuple) else None):
+                continue
+            outer = None if self._inside is None else thread
+            found.append(Thread(thread.number, _compared(value), outer))
+        return tuple(found)
 
-    def _reaches_endless(self, at: Configuration, text: bytes) -> bool:
-        tried: set[TerminalState] = set()
-        rest = self.of(at)
-        if rest is None:
-            return True
-        here = at
-        for end in range(len(rest)):  # most values have their endless part on the way
-            if self._has_loop(here, text + rest[:end], tried):
-                return True
-            following = self._automaton.step(here, rest[end])
-            assert following is not None, "the completion is legal"
-            here = following
-        ways: dict[Configuration, bytes] = {at: text}
-        queue = deque([at])
-        steps = 0
-        while queue and steps <= MAX_LOOKED:
-            here = queue.popleft()
-            if self._has_loop(here, ways[here], tried):
-                return True
-            for byte, following in self._following(here).ways:
-                steps += 1
-                if self._endless.get(following):
-                    return True
-                if following not in ways:
-                    ways[following] = ways[here] + bytes((byte,))
-                    queue.append(following)
-        return False
+    def _ended(self, keep: Callable[[object], bool] | None = None) -> SeenValues:
+        """After the value that the text stands inside, where that is one to `keep`."""
+        threads = self._threads
+        if keep is not None:
+            threads = tuple(thread for thread in threads if keep(thread.value))
+        if self._inside is None:
+            return self._at("after", threads)
+        keys = self._inside.keys
+        items = self._inside.items + 1 if keys is None else len(keys)
+        inside = self._inside._replace(items=items, key=b"")
+        outer = tuple(thread.outer for thread in threads if thread.outer is not None)
+        return SeenValues("after", inside, outer, ())
 
-    def _has_loop(self, here: Configuration, text: bytes, tried: set[TerminalState]) -> bool:
-        """Whether a terminal, not `tried` yet, makes endless values where `text` led to `here`."""
-        for state, _ in here.places:
-            if isinstance(state, TerminalState) and state not in tried and state.is_endless():
-                tried.add(state)
-                if any(self._makes_values(here, text, loop) for loop in self._loops_of(state)):
-                    return True
-        return False
+    def _ended_number(self) -> SeenValues:
+        if not _NUMBER.fullmatch(self._token):
+            return DIFFERENT
+        number = ("number", Decimal(self._token.decode()))
+        return self._ended(lambda value: value == number)
 
-    def _makes_values(self, at: Configuration, text: bytes, loop: Loop) -> bool:
-        """Whether going round a loop once, twice and three times makes different values."""
-        values: set[Hashable] = set()
-        for times in (1, 2, 3):
-            written = loop.way + loop.byte * times
-            end = self._automaton.run(at, written)
-            rest = None if end is None else self.of(end)
-            if rest is None:
-                return False
-            values.add(value_of(text + written + rest))
-        return len(values) == 3
+    def _closed(self, byte: int) -> SeenValues | None:
+        """After the bracket that ends an array or object."""
+        assert self._inside is not None
+        if (self._inside.keys is None) != (byte == ord("]")):
+            return None
+        size = self._inside.items
+        closed = SeenValues("after", self._inside.outer, self._threads, ())
+        return closed._ended(lambda value: _size(value) == size)
 
-    def _loops_of(self, state: TerminalState) -> list[Loop]:
-        loops = self._loops.get(state)
-        if loops is None:
-            loops = self._loops[state] = loops_of(state)
-        return loops
+    def _in_string(self, byte: int) -> SeenValues | None:
+        token, waiting = self._token, self._waiting
+        is_key = self._is_key()
+        if waiting:
+            longer = waiting + bytes((byte,))
+            if _ESCAPE.fullmatch(longer) and not _PART.fullmatch(longer):
+                token, waiting = token + _decoded(longer), b""
+            elif _PART.fullmatch(longer):
+                return self._at("string", token=token, waiting=longer)
+            elif _ESCAPE.fullmatch(waiting):  # half of a surrogate pair, and no other half
+                alone = self._at("string", token=token + _decoded(waiting))
+                return alone._in_string(byte)
+            else:
+                return None
+        elif byte == ord("\\"):
+            return self._at("string", token=token, waiting=b"\\")
+        elif byte == ord('"'):
+            if not is_key:
+                return self._ended(lambda value: value == token)
+            assert self._inside is not None
+            assert self._inside.keys is not None
+            inside = self._inside._replace(keys=self._inside.keys | {token}, key=token)
+            threads = tuple(each for each in self._threads if _has_key(each.value, token))
+            return SeenValues("colon", inside, threads, ())
+        elif byte < ord(" "):
+            return None
+        else:
+            token += bytes((byte,))
+        if is_key:
+            possible = (each for each in self._threads if _has_keys(each.value, token))
+        else:
+            possible = (each for each in self._threads if _begins(each.value, token))
+        return self._at("string", possible, token, waiting)
 
-    def can_be_fresh(self, at: Configuration, text: bytes, seen: frozenset[object]) -> bool:
-        """Whether `text`, which led to `at`, can be completed to a value that is not in `seen`.
-
-        Most often one completion tells. Else shortest ones come first, and of the bytes that lead
-        to the same place only as many as are needed to get past `seen`. After MAX_STEPS bytes the
-        answer is yes: so many spellings of so few values occur only where a value has endless ones.
-        """
-        key = (at, text, seen)
-        if key not in self._fresh:
-            if len(self._fresh) > _KEPT:
-                self._fresh.clear()
-            self._fresh[key] = self._finds_fresh(at, text, seen)
-        return self._fresh[key]
-
-    def _finds_fresh(self, at: Configuration, text: bytes, seen: frozenset[object]) -> bool:
-        rest = self.of(at)
-        if rest is None or (rest and value_of(text + rest) not in seen):
-            return True
-        automaton = self._automaton
-        queue = deque([(at, text)])
-        steps = 0
-        while queue:
-            here, so_far = queue.popleft()
-            ways: dict[Configuration, int] = {}
-            legal = automaton.next_bytes(here)
-            steps += len(legal)
-            for byte in legal:
-                following = automaton.step(here, byte)
-                assert following is not None, "the byte is legal"
-                count = ways.get(following, 0)
-                if count > len(seen):
-                    continue
-                ways[following] = count + 1
-                longer = so_far + bytes((byte,))
-                if following.accepting and value_of(longer) not in seen:
-                    return True
-                queue.append((following, longer))
-            if steps > MAX_STEPS:
-                return True
-        return False
+    def _is_key(self) -> bool:
+        """Whether the string that the text stands in is a key."""
+        return any(isinstance(thread.value, dict) for thread in self._threads)
 
 
-def can_reach(
-    automaton: Automaton, start: Configuration, found: Callable[[Configuration], bool]
-) -> bool:
-    """Whether some text leads from `start` to what is `found`; yes after MAX_STEPS bytes."""
-    queue = deque([start])
-    known = {start}
-    steps = 0
-    while queue:
-        here = queue.popleft()
-        if found(here):
-            return True
-        legal = automaton.next_bytes(here)
-        steps += len(legal)
-        for byte in legal:
-            following = automaton.step(here, byte)
-            assert following is not None, "the byte is legal"
-            if following not in known:
-                known.add(following)
-                queue.append(following)
-        if steps > MAX_STEPS:
-            return True
-    return False
+DIFFERENT = SeenValues("value", None, (), ())
+"""A text that can become none of the values."""
+
+
+def _compared(value: object) -> object:
+    """A value as it is compared with a text: its bytes, its items, its members by key."""
+    match value:
+        case ("string", str() as text):
+            return _bytes(text)
+        case ("array", items):
+            return items
+        case ("object", frozenset() as members):
+            return {_bytes(key): below for key, below in members}
+        case _:
+            return value
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, tuple | dict) else 0
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decoded(escapes: bytes) -> bytes:
+    text: str = json.loads(b'"%s"' % escapes)
+    return _bytes(text)
+
+
+def _begins(value: object, token: bytes) -> bool:
+    return isinstance(value, bytes) and value.startswith(token)
+
+
+def _has_key(value: object, key: bytes) -> bool:
+    return isinstance(value, dict) and key in value
+
+
+def _has_keys(value: object, begin: bytes) -> bool:
+    return isinstance(value, dict) and any(key.startswith(begin) for key in value)

@@ -6,30 +6,51 @@ on with another value, a fresh one must be left.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from .configuration import Configuration, Place
-from .distinct import Completions, can_reach, strings_among
+from .distinct import SeenValues
 from .frames import Begun, Frame
 from .network import Network
 from .scopes import Value
 from .stack_moves import list_of
-from .terminal_state import TerminalState
+from .value_search import can_be_fresh, can_reach, is_endless
 
 if TYPE_CHECKING:
     from .automaton import Automaton
 
 
 _KEPT = 20_000
-"""Places that are remembered before they are forgotten together."""
+"""Answers that are remembered before they are forgotten together."""
+
+
+_KEPT_TEXTS = 4000
+"""Texts of values that are remembered at once."""
 
 
 class Doubt(NamedTuple):
-    """A value in writing that must be able to differ from those `seen`; `here` runs it alone."""
+    """A value in writing at a place, which must be able to differ from those its list has seen."""
 
-    here: Configuration
-    begun: Begun
-    seen: frozenset[object]
+    place: Place
+    value: Frame
+
+
+Doubts: TypeAlias = "tuple[tuple[Doubt, ...], ...]"
+"""Of the doubts at one of several places, all must be dispelled; without any place, nothing."""
+
+
+class Watched(NamedTuple):
+    """The places where lists can go on, and the doubts about the values that are being written."""
+
+    places: list[Place]
+    doubts: Doubts
+
+
+class ValueInWriting(NamedTuple):
+    """The text so far of a value that must differ from others, and which it can still become."""
+
+    text: bytes
+    possible: SeenValues
 
 
 class ValueWatch:
@@ -39,110 +60,118 @@ class ValueWatch:
         self._automaton = automaton
         self._network = network
         self._helpers: dict[str, Automaton] = {}
-        self._any_left: dict[tuple[int, frozenset[object]], bool] = {}
-        self._known: Completions | None = None
-        self._left: dict[tuple[int, frozenset[object]], bool] = {}
-        self._free: dict[Place, bool] = {}
-        self._inside: dict[tuple[Place, Frame], Configuration] = {}
+        self._possible: dict[tuple[bytes, frozenset[object]], SeenValues] = {}
+        self._fresh: dict[tuple[Configuration, bytes, frozenset[object]], bool] = {}
+        self._finishes: dict[Configuration, bool] = {}
+        self._looked_at = 0
+        self._maybe_few: list[Value] = []
+        self._writing: dict[Configuration, set[tuple[Begun, frozenset[object]]]] = {}
+        self._starts: dict[int, Configuration | None] = {}
+        self._inside: dict[Doubt, Configuration] = {}
 
-    def is_free(self, place: Place, written: bytes) -> bool:
-        """Whether it is sure that the values at a place can be fresh, whatever was `written`."""
-        state, top = place
-        if top is None or not top.watched:
-            return True
-        if not isinstance(state, TerminalState):
-            run = self._network.runs.get(state)
-            if run is not None and run.at > 1:
-                return True  # inside a literal, after its first byte, nothing is decided
-        free = self._free.get(place)
-        if free is None:
-            if len(self._free) >= _KEPT:
-                self._free.clear()
-            free = self._free[place] = self._find_free(place, written)
-        return free
+    def watched(self, places: list[Place]) -> Watched:
+        """What is left of places, and in doubt about them, whatever text led there."""
+        kept = [place for place in places if self._can_go_on(place)]
+        doubts = tuple(tuple(self._doubts(place)) for place in kept)
+        return Watched(kept, doubts if all(doubts) else ())
 
-    def is_free_everywhere(self, configuration: Configuration) -> bool:
-        """Whether all places of a configuration are free."""
-        return all(self.is_free(place, configuration.written) for place in configuration.places)
-
-    def _find_free(self, place: Place, written: bytes) -> bool:
-        frame, is_inside, is_endless = place[1], False, False
+    def _can_go_on(self, place: Place) -> bool:
+        """Whether the lists at a place that are between two of their values can go on, or end."""
+        frame, is_inside = place[1], False
         while frame is not None and frame.watched:
-            if isinstance(frame.low, Begun):
-                is_inside = True
-                # with endless values inside it, a value has endless ones itself
-                if list_of(frame).low and not is_endless:
-                    is_endless = self._completions().are_endless(
-                        self._inside_value(place, frame), frame.low.text(written)
-                    )
-                    if not is_endless:
-                        return False
-            elif isinstance(frame.low, frozenset):
+            if isinstance(frame.low, frozenset):
                 if frame.low and not is_inside and not self._can_finish(place, frame):
                     return False
                 is_inside = False
+            else:
+                is_inside |= isinstance(frame.low, Begun)
             frame = frame.parent
         return True
 
-    def doubts(self, place: Place) -> set[Doubt]:
-        """What `can_differ` asks of the texts that are being written at a place."""
-        found: set[Doubt] = set()
+    def _doubts(self, place: Place) -> list[Doubt]:
+        found: list[Doubt] = []
         frame = place[1]
         while frame is not None and frame.writing:
-            if isinstance(frame.low, Begun) and (seen := list_of(frame).low):
-                assert isinstance(seen, frozenset)
-                found.add(Doubt(self._inside_value(place, frame), frame.low, seen))
+            if isinstance(frame.low, Begun) and list_of(frame).low:
+                found.append(Doubt(place, frame))
             frame = frame.parent
         return found
 
-    def dispels(self, doubts: frozenset[Doubt], written: bytes) -> bool:
-        """Whether after `written` all these values can differ."""
-        fresh = self._completions().can_be_fresh
-        return all(fresh(here, begun.text(written), seen) for here, begun, seen in doubts)
+    def dispels(self, doubts: Doubts, written: bytes) -> bool:
+        """Whether after `written` the values at one of the places can differ."""
+        return not doubts or any(
+            all(self._can_differ(doubt, written) for doubt in each) for each in doubts
+        )
 
-    def can_differ(self, place: Place, written: bytes) -> bool:
-        """Whether the values at a place, those being written and those to come, can be fresh."""
-        frame, is_inside = place[1], False
-        while frame is not None and frame.watched:
-            if isinstance(frame.low, Begun):
-                is_inside = True
-                seen = list_of(frame).low
-                assert isinstance(seen, frozenset)
-                if seen and not self._completions().can_be_fresh(
-                    self._inside_value(place, frame), frame.low.text(written), seen
-                ):
-                    return False
-            elif isinstance(frame.low, frozenset):
-                if frame.low and not is_inside and not self._can_finish(place, frame):
-                    return False
-                is_inside = False
-            frame = frame.parent
-        return True
+    def _can_differ(self, doubt: Doubt, written: bytes) -> bool:
+        begun, seen = doubt.value.low, list_of(doubt.value).low
+        assert isinstance(begun, Begun)
+        assert isinstance(seen, frozenset)
+        text = begun.text(written)
+        return not self._possible_after(text, seen) or self._can_be_fresh(
+            self._inside_value(doubt), text, seen
+        )
 
-    def _inside_value(self, place: Place, value: Frame) -> Configuration:
+    def _can_be_fresh(self, at: Configuration, text: bytes, seen: frozenset[object]) -> bool:
+        key = (at, text, seen)
+        is_possible = self._fresh.get(key)
+        if is_possible is None:
+            if len(self._fresh) >= _KEPT:
+                self._fresh.clear()
+            possible = self._possible_after(text, seen)
+            is_possible = can_be_fresh(self._helper("ignored"), at, text, possible, seen)
+            self._fresh[key] = is_possible
+        return is_possible
+
+    def _possible_after(self, text: bytes, seen: frozenset[object]) -> SeenValues:
+        """The values seen that a text can still become."""
+        known = self._possible
+        if (possible := known.get((text, seen))) is not None:
+            return possible
+        size = len(text) - 1
+        while size >= 0 and (possible := known.get((text[:size], seen))) is None:
+            size -= 1
+        if len(known) >= _KEPT_TEXTS:
+            known.clear()
+        if possible is None:
+            size = 0
+            possible = known[b"", seen] = SeenValues.begin(seen)
+        while possible and size < len(text):
+            possible = possible.step(text[size])
+            size += 1
+            known[text[:size], seen] = possible
+        known[text, seen] = possible
+        return possible
+
+    def _inside_value(self, doubt: Doubt) -> Configuration:
         """The same place where nothing but the value is run, and nothing in it must differ."""
-        key = (place, value)
-        here = self._inside.get(key)
+        here = self._inside.get(doubt)
         if here is None:
             if len(self._inside) >= _KEPT:
                 self._inside.clear()
-            here = self._inside[key] = _above(place, value, value, self._helper("ignored"))
+            place, value = doubt
+            here = self._inside[doubt] = _above(place, value, value, self._helper("ignored"))
         return here
 
     def _can_finish(self, place: Place, scope: Frame) -> bool:
         """Whether a list can go on, or end, from between two of its values."""
         assert isinstance(scope.low, frozenset)
-        if self._is_any_left(scope.low):
+        if all(self._is_left(value, scope.low) for value in self._scarce()):
             return True
         entering = self._helper("entered")
         here = _above(place, scope.parent, scope, entering)
+        finishes = self._finishes.get(here)
+        if finishes is None:
+            if len(self._finishes) >= _KEPT:
+                self._finishes.clear()
 
-        def is_through(configuration: Configuration) -> bool:
-            return configuration.accepting or any(
-                self._is_in_value(frame) for _, frame in configuration.places
-            )
+            def is_through(configuration: Configuration) -> bool:
+                return configuration.accepting or any(
+                    self._is_in_value(frame) for _, frame in configuration.places
+                )
 
-        return can_reach(entering, here, is_through)
+            finishes = self._finishes[here] = can_reach(entering, here, is_through)
+        return finishes
 
     def _is_in_value(self, frame: Frame | None) -> bool:
         scopes = self._network.scopes
@@ -162,29 +191,32 @@ class ValueWatch:
         assert isinstance(frame.low, frozenset)
         return self._is_left(value, frame.low)
 
-    def _is_any_left(self, seen: frozenset[object]) -> bool:
-        """Whether every kind of value that must differ still can."""
-        scopes = self._network.scopes
-        key = (len(scopes), seen)
-        if key not in self._any_left:
-            values = [scope for scope in scopes if isinstance(scope, Value)]
-            self._any_left[key] = all(self._is_left(value, seen) for value in values)
-        return self._any_left[key]
-
     def _is_left(self, value: Value, seen: frozenset[object]) -> bool:
         """Whether there is any such value that is not in `seen`."""
-        key = (value.body, seen)
-        if key not in self._left:
-            start = self._helper("ignored").started_at(value.body)
-            self._left[key] = start is not None and self._completions().can_be_fresh(
-                start, b"", seen
-            )
-        return self._left[key]
+        start = self._start_of(value)
+        return start is not None and self._can_be_fresh(start, b"", seen)
 
-    def _completions(self) -> Completions:
-        if self._known is None:
-            self._known = Completions(self._helper("ignored"))
-        return self._known
+    def is_any_left(self) -> bool:
+        """Whether it is sure that fresh values are left, whatever has been seen."""
+        return not self._scarce()
+
+    def _scarce(self) -> list[Value]:
+        """The values, of those that the network has by now, that may not be endlessly many."""
+        scopes = self._network.scopes
+        while self._looked_at < len(scopes):
+            scope = scopes[self._looked_at]
+            self._looked_at += 1
+            if isinstance(scope, Value):
+                start = self._start_of(scope)
+                if start is None or not is_endless(self._helper("ignored"), start):
+                    self._maybe_few.append(scope)
+        return self._maybe_few
+
+    def _start_of(self, value: Value) -> Configuration | None:
+        """Where such a value begins."""
+        if value.body not in self._starts:
+            self._starts[value.body] = self._helper("ignored").started_at(value.body)
+        return self._starts[value.body]
 
     def _helper(self, values: Literal["ignored", "entered"]) -> Automaton:
         """This grammar, run with less care for values."""
@@ -192,42 +224,31 @@ class ValueWatch:
             self._helpers[values] = self._automaton.careless(values)
         return self._helpers[values]
 
-    def values_in_writing(self, configuration: Configuration) -> set[bytes]:
-        """The texts so far of all values that must differ from others."""
-        found: set[bytes] = set()
-        for _, top in configuration.places:
-            frame = top
-            while frame is not None and frame.writing:
-                if isinstance(frame.low, Begun):
-                    found.add(frame.low.text(configuration.written))
-                frame = frame.parent
+    def in_writing(self, configuration: Configuration) -> set[ValueInWriting]:
+        """The values in writing."""
+        found: set[ValueInWriting] = set()
+        for begun, seen in self._writing_at(configuration.core):
+            text = begun.text(configuration.written)
+            found.add(ValueInWriting(text, self._possible_after(text, seen)))
         return found
 
-    def string_in_writing(self, configuration: Configuration) -> tuple[bytes, list[str]] | None:
-        """The text of the string being written that must differ from others, and those.
-
-        None if that is not all there is: the value is no string, has an escape in it, or there is
-        more than one.
-        """
-        found: set[tuple[bytes, frozenset[object]]] = set()
-        for _, top in configuration.places:
-            frame = top
-            while frame is not None and not isinstance(frame.low, Begun):
-                frame = frame.parent
-            if frame is None:
-                return None
-            assert isinstance(frame.low, Begun)
-            seen = list_of(frame)
-            assert isinstance(seen.low, frozenset)
-            if seen.parent is not None and seen.parent.watched:
-                return None
-            found.add((frame.low.text(configuration.written), seen.low))
-        if len(found) != 1:
-            return None
-        ((text, values),) = found
-        if not text.startswith(b'"') or b"\\" in text:
-            return None
-        return text, strings_among(values)
+    def _writing_at(self, core: Configuration) -> set[tuple[Begun, frozenset[object]]]:
+        """Where the values in writing begin, and what their lists have seen."""
+        found = self._writing.get(core)
+        if found is None:
+            found = set()
+            for _, top in core.places:
+                frame = top
+                while frame is not None and frame.writing:
+                    if isinstance(frame.low, Begun):
+                        seen = list_of(frame).low
+                        assert isinstance(seen, frozenset)
+                        found.add((frame.low, seen))
+                    frame = frame.parent
+            if len(self._writing) >= _KEPT_TEXTS:
+                self._writing.clear()
+            self._writing[core] = found
+        return found
 
 
 def _above(place: Place, bottom: Frame | None, scope: Frame, automaton: Automaton) -> Configuration:

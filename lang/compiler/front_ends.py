@@ -14,6 +14,7 @@ from ..choices import choices_to_rules
 from ..errors import ConstraintError
 from ..gbnf.parser import gbnf_to_rules
 from ..ir.dfa import Dfa
+from ..ir.measured import Measured
 from ..ir.nodes import CharClass, Rules, Terminal
 from ..ir.rules_format import Compiled
 from ..ir.walk import walk
@@ -57,7 +58,7 @@ def compile_here(source: Source) -> Compiled:
 
 def _regex(text: str, options: Mapping[str, Any]) -> Compiled:
     node = parse_fullmatch(text)
-    is_literal = not any(isinstance(part, (CharClass, Dfa)) for part, _ in walk(node))
+    is_literal = not any(isinstance(part, CharClass | Dfa | Measured) for part, _ in walk(node))
     return Compiled(Rules("root", {"root": node if is_literal else Terminal(node)}))
 
 

@@ -24,7 +24,9 @@ READY = b"ready"
 OUT_OF_MEMORY = 3
 """Exit code of a worker that met its limit: its memory would be in pieces."""
 
-_LENGTH = struct.Struct(">Q")
+LENGTH = struct.Struct(">Q")
+"""What stands before each message: its size in bytes."""
+
 _MOST_AT_ONCE = 1 << 20
 
 
@@ -66,7 +68,7 @@ def _answer(message: bytes) -> bytes:
 
 def write_message(file: IO[bytes], message: bytes) -> None:
     """Writes a message that `read_message` gives back; the file may be unbuffered."""
-    rest = memoryview(_LENGTH.pack(len(message)) + message)
+    rest = memoryview(LENGTH.pack(len(message)) + message)
     while rest:
         rest = rest[file.write(rest) :]
     file.flush()
@@ -74,8 +76,8 @@ def write_message(file: IO[bytes], message: bytes) -> None:
 
 def read_message(file: IO[bytes]) -> bytes | None:
     """The next message; None if the other side has gone."""
-    head = _read(file, _LENGTH.size)
-    return None if head is None else _read(file, _LENGTH.unpack(head)[0])
+    head = _read(file, LENGTH.size)
+    return None if head is None else _read(file, LENGTH.unpack(head)[0])
 
 
 def _read(file: IO[bytes], size: int) -> bytes | None:

@@ -25,7 +25,6 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from ..caret import pointed
 from ..errors import GrammarError
 from ..ir.check import check
-from ..ir.facts import productive_rules
 from ..ir.nodes import (
     EMPTY,
     MAX_CODE_POINT,
@@ -132,10 +131,9 @@ def _rules(heads: list[tuple[Token, Node]]) -> Rules:
     names = respelled(bodies)
     tokens = _named_tokens(bodies.values())
     rules = Rules("root", {names[n]: _resolve(n, bodies[n], names, tokens) for n in bodies})
-    check(rules)
-    productive = productive_rules(rules)
+    facts = check(rules)
     for name, head in defined.items():
-        if names[name] not in productive:
+        if not facts[names[name]].productive:
             raise _Mistake(f"rule {name!r} can never end: every way through it needs itself", head)
     return rules
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from ..errors import GrammarError
 from .dfa import Dfa
-from .facts import left_recursion, rule_facts
+from .facts import Facts, left_recursion, rule_facts
 from .measured import Measured
 from .nodes import (
     MAX_CODE_POINT,
@@ -45,8 +45,11 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def check(rules: Rules) -> None:
-    """Raises GrammarError, naming the rule, for anything that the module docstring rules out."""
+def check(rules: Rules) -> Mapping[str, Facts]:
+    """The facts about each rule.
+
+    Raises GrammarError, naming the rule, for anything that the module docstring rules out.
+    """
     if rules.root not in rules.rules:
         raise GrammarError(f"grammar: the start rule {rules.root!r} is not defined")
     nodes = 0
@@ -94,6 +97,7 @@ def check(rules: Rules) -> None:
             f"grammar: left recursion: {' -> '.join([*cycle, cycle[0]])} without consuming "
             "anything; put the recursion after something that consumes, or use a repetition"
         )
+    return facts
 
 
 def _check_node(node: Node, rule: str, rules: Mapping[str, Node], checked: set[int]) -> None:

@@ -176,9 +176,17 @@ class _Survey:
         extra = self.facts(node.extra).productive if node.extra is not None else False
         separator = self.facts(node.separator).productive
         needed = max(required, node.min)
-        fits = node.max is None or needed <= node.max
-        reached = extra or needed <= usable
-        return Facts(needed == 0, fits and reached and (needed < 2 or separator))
+        return Facts(needed == 0, can_hold(node, needed, usable, extra=extra, separator=separator))
+
+
+def can_hold(node: Members, needed: int, usable: int, *, extra: bool, separator: bool) -> bool:
+    """Whether some object has `needed` members or more, as many as it must have.
+
+    `usable` declared members match some text, the required ones among them; `extra` and
+    `separator`: whether the node's own do.
+    """
+    fits = node.max is None or needed <= node.max
+    return fits and (extra or needed <= usable) and (separator or needed < 2)
 
 
 @lru_cache(64)

@@ -13,6 +13,7 @@ from ..automaton.word_list import words_of
 from ..errors import GrammarError
 from ..regular.utf8 import ByteRange, byte_sequences
 from .dfa import Dfa
+from .facts import can_hold
 from .measured import Measured
 from .nodes import (
     Alt,
@@ -214,14 +215,13 @@ class IrGraph:
         """
         rests = self.children[number]
         required = self._required[number]
-        if found < required:
-            return False
-        most = node.max if node.max is not None else max(node.min, required, 1)
-        if node.extra is None or not self.has_text[rests[-1]]:
-            most = min(most, possible)
-        if most > 1 and not self.productive(rests[len(node.members)]):
-            most = 1
-        return max(node.min, required, 1) <= most
+        return found == required and can_hold(
+            node,
+            max(node.min, required, 1),
+            possible,
+            extra=node.extra is not None and self.has_text[rests[-1]],
+            separator=self.productive(rests[len(node.members)]),
+        )
 
     def live(self, dfa: Dfa) -> frozenset[int]:
         """States from which an accepting one can be reached in this alphabet."""

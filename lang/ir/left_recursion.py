@@ -9,7 +9,7 @@ follow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from .facts import leading_references, nullable_rules
 from .nodes import EMPTY, Alt, Literal, Node, Ref, Repeat, Rules, Seq
 from .rule_names import NewRules
 
-_MAX_WAYS = 50_000
+_MAX_WAYS = 100_000
+"""Ways to begin that are looked at, and those that are written: well under a second."""
 
 
 def without_left_recursion(rules: Rules) -> Rules:
@@ -31,9 +32,31 @@ def without_left_recursion(rules: Rules) -> Rules:
     leading = {name: leading_references(body, empty_names) for name, body in rules.rules.items()}
     new_rules = NewRules(rules.rules)
     new_rules.bodies.update(rules.rules)
+    budget = _Budget()
+    sources: dict[str, list[str]] = {}
+    for name, firsts in leading.items():
+        for first in firsts:
+            sources.setdefault(first, []).append(name)
     for names in _circles(leading):
-        _Equations(names, rules.rules, leading, empty_names).solve(new_rules)
+        towards = frozenset(_reachable(names, sources))
+        _Equations(names, rules.rules, towards, empty_names, budget).solve(new_rules)
     return Rules(rules.root, new_rules.bodies)
+
+
+class _Budget:
+    """Counts the ways of all rules together."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_WAYS
+
+    def take(self, ways: int, name: str) -> None:
+        """Raises GrammarError, naming the rule, when there are too many."""
+        self._left -= ways
+        if self._left < 0:
+            raise GrammarError(
+                f"grammar: left recursion in rule {name!r} can begin in more than {_MAX_WAYS:,} "
+                "ways; write it as a repetition"
+            )
 
 
 class _Way(NamedTuple):
@@ -44,20 +67,25 @@ class _Way(NamedTuple):
 
 
 class _Equations:
-    """The rules `names`, each of which can begin with each other one."""
+    """The rules `names`, each of which can begin with each other one: a circle.
+
+    `towards`: the rules that can begin with one of them, directly or through others.
+    """
 
     def __init__(
         self,
         names: list[str],
         bodies: Mapping[str, Node],
-        leading: Mapping[str, Mapping[str, int]],
+        towards: AbstractSet[str],
         empty_names: AbstractSet[str],
+        budget: _Budget,
     ) -> None:
         self._names = names
+        self._circle = frozenset(names)
         self._bodies = bodies
         self._empty_names = empty_names
-        self._left = 0
-        self._towards = _reaching(set(names), leading)
+        self._budget = budget
+        self._towards = towards
 
     def solve(self, new_rules: NewRules) -> None:
         begins: dict[str, list[Node]] = {}
@@ -78,18 +106,36 @@ class _Equations:
                 body = Seq((body, Repeat(Alt(tuple(follows[name, name])), 0, None)))
             new_rules.bodies[name] = body
             return
+        goes_on: dict[str, list[tuple[Node, str]]] = {}
+        for (first, then), rests in follows.items():
+            goes_on.setdefault(first, []).append((Alt(tuple(rests)), then))
+        # per rule: what a text of it is a text of as it stands, and how that goes on
+        self._budget.take(len(self._names) ** 2, self._names[0])
+        same = {name: _reachable([name], units) for name in self._names}
+        steps = {
+            name: [step for first in same[name] for step in goes_on.get(first, ())]
+            for name in self._names
+        }
+        before: dict[str, list[str]] = {}
+        for name, found in steps.items():
+            for _, then in found:
+                before.setdefault(then, []).append(name)
+        options_per_end = len(starts) + sum(map(len, steps.values()))
+        self._budget.take(options_per_end * len(self._names), self._names[0])
         paths = {
             (start, end): new_rules.reserve(f"{start}-to-{end}")
             for start in self._names
             for end in self._names
         }
-        for (start, end), path in paths.items():
-            same = _reachable(start, units)  # what a text of `start` is a text of as it stands
-            options: list[Node] = [EMPTY] if end in same else []
-            for (first, then), rests in follows.items():
-                if first in same:
-                    options.append(Seq((Alt(tuple(rests)), Ref(paths[then, end]))))
-            new_rules.bodies[path] = Alt(tuple(options))
+        for end in self._names:
+            last = [name for name in self._names if end in same[name]]
+            # what rules refer to comes after them, so that `facts.py` knows it before them
+            starts_of_end = _reachable(last, before)
+            assert len(starts_of_end) == len(self._names), "each can begin with each other one"
+            for start in reversed(starts_of_end):
+                options: list[Node] = [EMPTY] if start in last else []
+                options += [Seq((rest, Ref(paths[then, end]))) for rest, then in steps[start]]
+                new_rules.bodies[paths[start, end]] = Alt(tuple(options))
         for name in self._names:
             ways = [Seq((Alt(tuple(begins[s])), Ref(paths[s, name]))) for s in starts]
             new_rules.bodies[name] = Alt(tuple(ways))
@@ -100,21 +146,17 @@ class _Equations:
         others: list[Node] = []
         todo = [tuple(items)]
         while todo:
-            self._left += 1
-            if self._left > _MAX_WAYS:
-                raise GrammarError(
-                    f"grammar: left recursion in rule {name!r} can begin in more than "
-                    f"{_MAX_WAYS:,} ways; write it as a repetition"
-                )
             items_left = todo.pop()
-            if not self._leads(items_left):
+            leading = leading_references(Seq(items_left), self._empty_names)
+            self._budget.take(1 + sum(leading.values()), name)
+            if self._towards.isdisjoint(leading):
                 others.append(_seq(items_left))
                 continue
             first, rest = items_left[0], items_left[1:]
             match first:
                 case Literal(""):
                     todo.append(rest)
-                case Ref(other) if other in self._names:
+                case Ref(other) if other in self._circle:
                     recursive.append(_Way(other, _seq(rest)))
                 case Ref(other):
                     todo.append((self._bodies[other], *rest))
@@ -132,40 +174,21 @@ class _Equations:
                     raise AssertionError(f"{first!r} begins with no rule")
         return recursive, others
 
-    def _leads(self, items: tuple[Node, ...]) -> bool:
-        """Whether what begins with `items` can begin with a rule of the circle."""
-        return any(n in self._towards for n in leading_references(Seq(items), self._empty_names))
-
 
 def _seq(items: tuple[Node, ...]) -> Node:
     kept = tuple(item for item in items if item != EMPTY)
     return kept[0] if len(kept) == 1 else Seq(kept) if kept else EMPTY
 
 
-def _reaching(names: AbstractSet[str], leading: Mapping[str, Mapping[str, int]]) -> set[str]:
-    """The rules that can begin with one of `names`, directly or through others."""
-    sources: dict[str, list[str]] = {}
-    for name, firsts in leading.items():
-        for first in firsts:
-            sources.setdefault(first, []).append(name)
-    found = set(names)
-    todo = list(names)
-    while todo:
-        for source in sources.get(todo.pop(), ()):
-            if source not in found:
-                found.add(source)
-                todo.append(source)
-    return found
-
-
-def _reachable(start: str, graph: Mapping[str, AbstractSet[str]]) -> set[str]:
-    found = {start}
-    todo = [start]
-    while todo:
-        for name in graph[todo.pop()] - found:
-            found.add(name)
-            todo.append(name)
-    return found
+def _reachable(starts: Iterable[str], graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """What the graph leads to from `starts`, the nearest first."""
+    found = dict.fromkeys(starts)
+    for here in (todo := list(found)):  # grows while it is walked
+        for name in graph.get(here, ()):
+            if name not in found:
+                found[name] = None
+                todo.append(name)
+    return todo
 
 
 def _circles(leading: Mapping[str, Mapping[str, int]]) -> list[list[str]]:

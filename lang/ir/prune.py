@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from .facts import productive_rules
+from .facts import can_hold
 from .nodes import (
     EMPTY,
     NEVER,
@@ -28,12 +28,11 @@ from .nodes import (
 from .walk import fold, references
 
 
-def prune(rules: Rules) -> Rules:
+def prune(rules: Rules, alive: AbstractSet[str]) -> Rules:
     """The same language from rules that all match something and are all reachable.
 
-    The root keeps its place even if it matches nothing.
+    `alive`: the rules that match some text. The root keeps its place even if it matches nothing.
     """
-    alive = productive_rules(rules)
     kept = {name: _without_dead(node, alive) for name, node in rules.rules.items()}
     reached = {rules.root: None}
     for name in (todo := [rules.root]):
@@ -52,19 +51,20 @@ def _alive_members(node: Members, below: list[Node]) -> Node:
         elif member.required:
             return NEVER
     extra = None if node.extra is None or below[-1] == NEVER else below[-1]
-    low, high = node.min, node.max
-    most = high if extra is not None else len(kept) if high is None else min(high, len(kept))
-    if most is not None and most < max(low, sum(member.required for member in kept)):
+    separator = below[len(node.members)]
+    needed = max(node.min, sum(member.required for member in kept))
+    if not can_hold(node, needed, len(kept), extra=extra is not None, separator=separator != NEVER):
         return NEVER
     if not kept and extra is None:
         return EMPTY
-    separator = below[len(node.members)]
-    return Members(tuple(kept), extra, separator, low, high, node.ordered)
+    return Members(tuple(kept), extra, separator, node.min, node.max, node.ordered)
 
 
-def first_unproductive(rules: Rules) -> str | None:
-    """None if some text matches; else the first rule, from the root, that is itself to blame."""
-    alive = productive_rules(rules)
+def first_unproductive(rules: Rules, alive: AbstractSet[str]) -> str | None:
+    """None if some text matches; else the first rule, from the root, that is itself to blame.
+
+    `alive`: the rules that match some text.
+    """
     if rules.root in alive:
         return None
     seen, todo = {rules.root}, [rules.root]

@@ -41,10 +41,11 @@ class Remainders:
             bit = 1 << len(seen)
             seen[layer] = len(seen)
             before = 0
-            for state in _members(layer):
+            members = _members(layer)
+            for state in members:
                 self._bits[state] |= bit
                 before |= sources[state]
-                work += 1
+            work += len(members)
             if work > MAX_WORK or len(seen) > MAX_LENGTHS:
                 raise ValueError("the lengths of the texts do not repeat soon enough")
             layer = before

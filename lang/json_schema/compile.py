@@ -111,9 +111,9 @@ class _Compilation:
         if len(alive) == len(rules.rules):
             return rules
         if rules.root not in alive:
-            where = build.paths.get(first_unproductive(rules) or rules.root, "$")
+            where = build.paths.get(first_unproductive(rules, alive) or rules.root, "$")
             raise SchemaError("no finite JSON value satisfies this", where)
-        return prune(rules)
+        return prune(rules, alive)
 
     def _node(self, shape: ObjectShape | ArrayShape, depth: int) -> Node:
         if isinstance(shape, ObjectShape):

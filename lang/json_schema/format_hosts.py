@@ -84,8 +84,9 @@ def idn_email() -> Node:
     return Seq((local, Literal("@"), alt([_mail_domain(), idn_hostname()])))
 
 
+@cache
 def _mail_domain() -> Node:
-    return alt([hostname(), parse_fullmatch(_ADDRESS)])
+    return Table.of_node(alt([hostname(), parse_fullmatch(_ADDRESS)])).dfa
 
 
 def _local(chars: str) -> Node:

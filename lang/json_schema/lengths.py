@@ -10,20 +10,23 @@ costs nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 from ..ir.dfa import Dfa
-from ..ir.measured import Measured
-from ..ir.nodes import NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
-from ..ir.walk import fold
-from ..regular.nfa import TooLarge
+from ..ir.nodes import EMPTY, NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
+from ..ir.walk import fold, with_children
+from ..regular.bounded import bounded
 from ..regular.path_lengths import path_lengths
-from ..regular.table import Table, combine
+from ..regular.table import Table
 from .span import Span
 
 _MAX_WAYS = 64
 """Combinations of lengths of the parts of a sequence that are written out."""
+
+
+_KEPT_LENGTHS = 64
 
 
 class Lengths(NamedTuple):
@@ -52,14 +55,19 @@ def lengths(node: Node) -> Lengths | None:
                     return None if low else Lengths(0, 0)
                 return _times(known[0], low, high)
             case Dfa():
-                following = [{to for _, _, to in edges} for edges in node.edges]
-                if not node.accepting:
-                    return None
-                return Lengths(*path_lengths(following, node.accepting))
+                return _of_automaton(node)
             case _:
                 raise AssertionError(f"{type(node).__name__} is no language of decoded text")
 
     return fold(node, visit)
+
+
+@lru_cache(_KEPT_LENGTHS)
+def _of_automaton(dfa: Dfa) -> Lengths | None:
+    if not dfa.accepting:
+        return None
+    following = [{to for _, _, to in edges} for edges in dfa.edges]
+    return Lengths(*path_lengths(following, dfa.accepting))
 
 
 def _sum(parts: list[Lengths]) -> Lengths:
@@ -103,26 +111,45 @@ def with_length(node: Node, span: Span) -> Node | None:
             return _alt(kept) if len(kept) == len(narrowed) else None
         case Seq(items):
             return _sequence(items, span)
+        case Repeat(item, 0, 1):
+            return with_length(Alt((EMPTY, item)), span)
         case Repeat(item, low, high):
             return _repetition(item, Span(low, high), span)
         case _:
             return None
 
 
-def measured(table: Table, span: Span) -> Node:
-    """The texts of `table` with a length in `span`, NEVER if there are none. Raises TooLarge."""
-    if table.is_empty:
-        return NEVER
-    if span.holds(Span(*table.lengths)):
-        return table.dfa
-    if span.low == 1 and span.high is None:
-        table = combine([table, Table.of_lengths(1, None)])
-        return NEVER if table.is_empty else table.dfa
-    node = Measured(table.dfa, len(table.rows), span.low, span.high)
-    try:
-        return node if node.fits(node.remainders(), 0, 0) else NEVER
-    except ValueError as error:
-        raise TooLarge from error
+def cut(node: Node, span: Span) -> Node:
+    """The texts of `node` with a length in `span`, NEVER if there are none. Raises TooLarge.
+
+    Of alternatives, only those become an automaton that need one: in `^[a-z]{1,128}$|x` a product
+    of the two would count to 128 in each of its states.
+    """
+    narrowed = with_length(node, span)
+    if narrowed is not None:
+        return narrowed
+    if span.high is not None:
+        node = _without_idle_bounds(node, span.high)
+    options = node.options if isinstance(node, Alt) else (node,)
+    each = [with_length(option, span) for option in options]
+    rest = [option for option, known in zip(options, each, strict=True) if known is None]
+    automaton = bounded(Table.of_node(Alt(tuple(rest))), span.low, span.high)
+    return _alt([*(known for known in each if known is not None), automaton])
+
+
+def _without_idle_bounds(node: Node, longest: int) -> Node:
+    """The same texts up to this length, with no bound that only longer ones could reach."""
+
+    def visit(node: Node, below: list[Node]) -> Node:
+        match node:
+            case Repeat(item, low, high) if high is not None:
+                size = lengths(item)
+                is_idle = size is not None and size.low * high >= longest
+                return Repeat(below[0], low, None if is_idle else high)
+            case _:
+                return with_children(node, below)
+
+    return fold(node, visit)
 
 
 def _repetition(item: Node, times: Span, span: Span) -> Node | None:

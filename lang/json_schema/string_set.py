@@ -10,17 +10,19 @@ from operator import and_
 from typing import Literal, NamedTuple
 
 from ..errors import RegexError, SchemaError
+from ..ir.measured import Measured
 from ..ir.nodes import NEVER, SURROGATES, CharClass, Node, Repeat, Terminal
 from ..regex.expressions import escape, parse_search
 from ..regex.sets import ANY
+from ..regular.bounded import bounded
 from ..regular.dfa_texts import of_texts
 from ..regular.nfa import Nfa, TooLarge
 from ..regular.table import Table, combine, have_common_text
 from .escapes import FIRST_ESCAPABLE, quote
 from .formats import format_node, format_table, longest_of_format, outer_format_table
-from .lengths import measured, with_length
+from .lengths import cut
 from .span import ANY_LENGTH, Span
-from .strings import CHAR, CHAR_OR_ESCAPE, encode, quoted
+from .strings import CHAR, CHAR_OR_ESCAPE, encode, quoted, terminals
 
 _CACHED_PARTS = 512
 _CACHED_NODES = 1024
@@ -116,15 +118,19 @@ class StringSet:
 
     @property
     def _span(self) -> Span:
-        """The lengths that the formats leave as well."""
-        longest = map(longest_of_format, self.formats)
-        return reduce(and_, (Span(0, high) for high in longest), self.length)
+        """The lengths that the formats and patterns leave as well."""
+        spans = [Span(0, longest_of_format(name)) for name in self.formats]
+        for pattern in self.patterns:
+            node = _parsed(Part("pattern", pattern))
+            if isinstance(node, Measured):
+                spans.append(Span(node.min, node.max))
+        return reduce(and_, spans, self.length)
 
     @property
     def _required(self) -> list[Part]:
-        """The languages that a text must be in."""
+        """The languages that a text must be in, with a length in `_span`."""
         return [
-            *(Part("pattern", text) for text in self.patterns),
+            *(Part("pattern at any length", text) for text in self.patterns),
             *(Part("format", text) for text in self.formats),
         ]
 
@@ -162,10 +168,8 @@ class StringSet:
             return NEVER
         required = self._required
         if len(required) < 2 and not self._forbidden and not self._excludable():
-            node = with_length(_parsed(required[0]) if required else _ANY_TEXT, self._span)
-            if node is not None:
-                return node
-        return measured(combine(*self._tables()), self._span)
+            return cut(_parsed(required[0]) if required else _ANY_TEXT, self._span)
+        return bounded(combine(*self._tables()), self._span.low, self._span.high)
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -218,7 +222,7 @@ class NoNegation(Exception):
 class Part(NamedTuple):
     """One language that a text must be in, or must not be in."""
 
-    kind: Literal["pattern", "format", "at most format"]
+    kind: Literal["pattern", "pattern at any length", "format", "at most format"]
     text: str
 
 
@@ -238,7 +242,7 @@ def _node(strings: StringSet, escapes: bool) -> Node:
             free = Repeat(CHAR_OR_ESCAPE if escapes else CHAR, strings.length.low, None)
             return Terminal(quoted(free), frozenset(map(quote, texts)))
     content = _content(strings)
-    return NEVER if content == NEVER else Terminal(quoted(encode(content, escapes=escapes)))
+    return NEVER if content == NEVER else terminals(encode(content, escapes=escapes))
 
 
 @lru_cache(_CACHED_NODES)
@@ -252,6 +256,9 @@ def _parsed(part: Part) -> Node:
     match part.kind:
         case "pattern":
             return parse_search(part.text)
+        case "pattern at any length":
+            node = _parsed(Part("pattern", part.text))
+            return node.dfa if isinstance(node, Measured) else node
         case "format":
             return format_node(part.text)
         case "at most format":
@@ -263,6 +270,10 @@ def _table(part: Part) -> Table:
     match part.kind:
         case "pattern":
             return Table.of_node(_parsed(part))
+        case "pattern at any length":
+            whole = Part("pattern", part.text)
+            node = _parsed(whole)
+            return Table.of_node(node.dfa) if isinstance(node, Measured) else _table(whole)
         case "format":
             return format_table(part.text)
         case "at most format":

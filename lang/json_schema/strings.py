@@ -35,12 +35,42 @@ ESCAPABLE: Ranges = intersection(ANY, ((FIRST_ESCAPABLE, MAX_CODE_POINT),))
 _RAW = complement(ALWAYS_ESCAPED)
 _CACHED_CLASSES = 256
 
+_MAX_COUNTED = 8
+"""Alternatives of one string that run beside a number of their own."""
+
+_FEW = 16
+"""Repetitions that are counted by the states of an automaton."""
+
 
 def quoted(content: Node) -> Node:
     """A JSON string whose encoded content is `content`."""
     if isinstance(content, Measured):
         return _quoted_measured(content)
     return Seq((Literal('"'), content, Literal('"')))
+
+
+def terminals(content: Node) -> Node:
+    """The JSON strings whose encoded content is `content`, as units that run on their own.
+
+    Alternatives that count far are units of their own: each then runs beside a number of its own,
+    and positions far from its bounds are alike.
+    """
+    options = content.options if isinstance(content, Alt) else (content,)
+    counted = [option for option in options if _counts(option)]
+    others = tuple(option for option in options if not _counts(option))
+    if len(counted) > _MAX_COUNTED or len(options) == 1:
+        return Terminal(quoted(content))
+    parts = [*counted, *([others[0] if len(others) == 1 else Alt(others)] if others else [])]
+    units = tuple(Terminal(quoted(part)) for part in parts)
+    return units[0] if len(units) == 1 else Alt(units)
+
+
+def _counts(option: Node) -> bool:
+    match option:
+        case Repeat(_, low, high):
+            return max(low, high or 0) > _FEW
+        case _:
+            return isinstance(option, Measured)
 
 
 def _quoted_measured(content: Measured) -> Measured:

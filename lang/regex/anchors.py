@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal as OneOf
 from typing import TypeAlias
 
 from ..ir.nodes import EMPTY, Alt, CharClass, Literal, Node, Ref, Repeat, Seq
@@ -64,13 +65,49 @@ def whole_text(expression: Expression) -> Node:
     return alt(part.node for part in expression)
 
 
-def anywhere(expression: Expression) -> Node:
+def anywhere(expression: Iterable[Part]) -> Node:
     """The texts in which `expression` matches somewhere, as far as its anchors let it."""
     around = Repeat(CharClass(ANY), 0, None)
-    return alt(
-        seq([EMPTY if part.start else around, part.node, EMPTY if part.end else around])
-        for part in expression
-    )
+    options: list[Node] = []
+    for part in expression:
+        node = part.node if part.start else beside_any_text(part.node, at=0)
+        node = node if part.end else beside_any_text(node, at=-1)
+        if node == EMPTY and not (part.start and part.end):
+            options.append(around)
+        else:
+            options.append(
+                seq([EMPTY if part.start else around, node, EMPTY if part.end else around])
+            )
+    return alt(options)
+
+
+def beside_any_text(node: Node, at: OneOf[0, -1]) -> Node:
+    """What of `node` still says something where any text may stand beside it, at one of its ends.
+
+    There, more repetitions than the fewest are part of that text: `.*[a-z]{3,63}` is `.*[a-z]{3}`.
+    What may be empty says nothing, so it is EMPTY.
+    """
+    match node:
+        case Repeat(item, low, _):
+            edge = beside_any_text(item, at) if low else EMPTY
+            if edge in (item, EMPTY):
+                return Repeat(item, low, low) if edge != EMPTY else EMPTY
+            rest = [Repeat(item, low - 1, low - 1)] if low > 1 else []
+            return seq([edge, *rest] if at == 0 else [*rest, edge])
+        case Seq(items):
+            left = list(items)
+            while left:
+                edge = beside_any_text(left[at], at)
+                if edge != EMPTY:
+                    left[at] = edge
+                    break
+                left.pop(at)
+            return seq(left)
+        case Alt(options):
+            edges = [beside_any_text(option, at) for option in options]
+            return EMPTY if EMPTY in edges else alt(edges)
+        case _:
+            return node
 
 
 def seq(nodes: Iterable[Node]) -> Node:

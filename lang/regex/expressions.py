@@ -21,10 +21,13 @@ from __future__ import annotations
 
 from ..errors import RegexError
 from ..ir.nodes import NEVER, Node
-from .anchors import END, START, anywhere, tied_parts, whole_text
+from ..regular.nfa import TooLarge
+from ..regular.table import Table
+from .anchors import END, START, anywhere, beside_any_text, tied_parts, whole_text
 from .escapes import ECMA, PYTHON
 from .looks import compile_looks
-from .parser import parse
+from .outer_looks import met, outer_looks
+from .parser import Parsed, parse
 
 _SYNTAX = frozenset("\\^$.*+?()[]{}|/-")
 
@@ -32,14 +35,11 @@ _SYNTAX = frozenset("\\^$.*+?()[]{}|/-")
 def parse_fullmatch(pattern: str) -> Node:
     """The texts that `pattern` matches from end to end. Raises RegexError."""
     parsed = parse(pattern, PYTHON)
-    parts = tied_parts(parsed.tree)
-    if parts is not None:
-        return whole_text(parts)
-    table = compile_looks(parsed.tree, parsed.assertions, pattern, anywhere=False)
-    if table.is_empty:
+    node = _with_assertions(parsed, pattern, is_search=False)
+    if node == NEVER and parsed.assertions:
         column = next(iter(parsed.assertions.values())).column
         raise RegexError("what is asked of this place leaves no text at all", pattern, column)
-    return table.dfa
+    return node
 
 
 def parse_search(pattern: str) -> Node:
@@ -47,12 +47,33 @@ def parse_search(pattern: str) -> Node:
 
     Outside the match stands any text, newlines included, except where `^` and `$` forbid it.
     """
-    parsed = parse(pattern, ECMA)
-    parts = tied_parts(parsed.tree)
+    return _with_assertions(parse(pattern, ECMA), pattern, is_search=True)
+
+
+def _with_assertions(parsed: Parsed, pattern: str, *, is_search: bool) -> Node:
+    """The simplest node that says it: most patterns need no automaton. Raises RegexError."""
+    tree, assertions = parsed
+    parts = tied_parts(tree)
     if parts is not None:
-        return anywhere(parts)
-    table = compile_looks(parsed.tree, parsed.assertions, pattern, anywhere=True)
-    return NEVER if table.is_empty else table.dfa
+        return anywhere(parts) if is_search else whole_text(parts)
+    if is_search:
+        tree = beside_any_text(beside_any_text(tree, at=0), at=-1)
+    try:
+        looks = outer_looks(tree, assertions, is_search=is_search)
+        if looks is None:
+            table = compile_looks(tree, assertions, pattern, anywhere=is_search)
+            return NEVER if table.is_empty else table.dfa
+        left = {name: a for name, a in assertions.items() if name not in looks.names}
+        rest = tied_parts(looks.rest)
+        if rest is None:
+            return met(looks, compile_looks(looks.rest, left, pattern, anywhere=is_search))
+        return met(looks, Table.of_node(anywhere(rest) if is_search else whole_text(rest)))
+    except TooLarge as error:
+        raise RegexError(
+            "together with the rest this needs too large an automaton; write out what may follow",
+            pattern,
+            next(iter(assertions.values())).column,
+        ) from error
 
 
 def parse_passage(pattern: str) -> Node:

@@ -56,8 +56,7 @@ def compile_looks(
     """The texts that `tree` matches, from end to end or `anywhere` inside them.
 
     A reference in it, or in the body of an assertion, names an assertion; those of a body come
-    before it in `assertions`. Raises RegexError for a lookahead inside a lookbehind, and for what
-    is too large.
+    before it in `assertions`. Raises RegexError for a lookahead inside a lookbehind, and TooLarge.
     """
     for assertion in assertions.values():
         if assertion.behind and any(
@@ -68,14 +67,7 @@ def compile_looks(
                 pattern,
                 assertion.column,
             )
-    try:
-        return _Looks(tree, assertions, anywhere).table()
-    except TooLarge as error:
-        raise RegexError(
-            "together with the rest this needs too large an automaton; write out what may follow",
-            pattern,
-            next(iter(assertions.values())).column,
-        ) from error
+    return _Looks(tree, assertions, anywhere).table()
 
 
 class _GuardedFragments(Fragments):
@@ -208,13 +200,22 @@ class _Looks:
                 if configuration not in seen:
                     seen.add(configuration)
                     todo.append(configuration)
-        return frozenset(
+        left = [
             (state, obligations)
             for state, all_obligations in found.items()
             for obligations in all_obligations
             # fewer demands are met whenever more of them are
             if not any(other < obligations for other in all_obligations)
-        )
+        ]
+        return frozenset(self._pruned(left) if self._fragments.copies else left)
+
+    def _pruned(self, configurations: list[Configuration]) -> Iterable[Configuration]:
+        """Without the copies of a repetition that others of equal obligations stand for."""
+        states: dict[frozenset[Obligation], int] = {}
+        for state, obligations in configurations:
+            states[obligations] = states.get(obligations, 0) | 1 << state
+        kept = {owed: self._fragments.pruned(bits) for owed, bits in states.items()}
+        return (place for place in configurations if kept[place[1]] >> place[0] & 1)
 
     def _demand(self, name: str, passed: Iterable[str]) -> Obligation | bool:
         """What passing a place with this assertion takes."""

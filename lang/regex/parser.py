@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import RegexError
 from ..ir.nodes import EMPTY, CharClass, Literal, Node, Ref, Repeat
@@ -38,8 +39,7 @@ _PLAIN = re.compile(r"[^\\^$.|?*+()\[\]{}\ud800-\udfff]{2,}")
 _INLINE_SPACE = " \t\n\r\f\v"
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """The tree of a pattern; its references name `assertions`, inner ones first."""
 
     tree: Node

@@ -1,10 +1,14 @@
 """Nodes without references as nondeterministic automata (Thompson, 1968), run as sets of states.
 
 A set is an int with one bit per state: unions are single operations and sets hash fast, which is
-what determinising a pattern such as `(a|aa){900,1000}` spends its time on.
+what determinising a pattern such as `(a|aa){900,1000}` spends its time on. Repetitions are copies
+of their item, and a set needs no two copies of one state where one of them can do all that the
+other can: so `.*[a-z]{0,99}-` is not in all combinations of a hundred counts at once.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from ..ir.dfa import Dfa
 from ..ir.measured import Measured
@@ -21,9 +25,39 @@ MAX_WORK = 3_000_000
 
 _KEPT_ROWS = 500
 
+_FEWEST_COPIES = 8
+_MAX_REPETITIONS = 32
+"""Repetitions of one automaton whose copies are compared, and the copies that are worth it."""
+
 
 class TooLarge(Exception):
     """An automaton would exceed its states, or building it the time that one may take."""
+
+
+class Copies(NamedTuple):
+    """A repeated node as copies of `size` states each: `states` are all of them, as bits.
+
+    `firsts` has the first state of each copy. What a state of one copy can go on with, the same
+    state of the next copy can, too, if `grow`; otherwise the other way round. So one of them will
+    do.
+    """
+
+    states: int
+    firsts: int
+    size: int
+    grow: bool
+
+    def pruned(self, states: int) -> int:
+        """The states without those that another one makes superfluous."""
+        inside = states & self.states
+        if not inside & (inside - 1):
+            return states
+        for offset in range(self.size):
+            alike = inside & self.firsts << offset
+            if alike & (alike - 1):
+                kept = 1 << alike.bit_length() - 1 if self.grow else alike & -alike
+                states ^= alike ^ kept
+        return states
 
 
 class Fragments:
@@ -34,6 +68,7 @@ class Fragments:
         """Per state: (label, next state)."""
         self.empty: list[list[int]] = []
         self.labels: dict[Ranges, int] = {}
+        self.copies: list[Copies] = []
 
     def state(self) -> int:
         """A new state without moves. Raises TooLarge."""
@@ -89,6 +124,12 @@ class Fragments:
             self.moves[start].append((label, end))
         return end
 
+    def pruned(self, states: int) -> int:
+        """The states, without those that others among them make superfluous."""
+        for copies in self.copies:
+            states = copies.pruned(states)
+        return states
+
     def _after(self, start: int) -> int:
         """A new state that an empty move leads to: what loops back to it stays out of `start`."""
         state = self.state()
@@ -96,18 +137,30 @@ class Fragments:
         return state
 
     def _repeat(self, item: Node, low: int, high: int | None, start: int) -> int:
+        first = len(self.moves)
         for _ in range(low):
             start = self.add(item, start)
         if high is None:
+            self._compare(first, low, grow=True)
             loop = self._after(start)
             self.empty[self.add(item, loop)].append(loop)
             return loop
         end = self.state()
+        first = len(self.moves)
         for _ in range(high - low):
             self.empty[start].append(end)
             start = self.add(item, start)
+        self._compare(first, high - low, grow=False)
         self.empty[start].append(end)
         return end
+
+    def _compare(self, first: int, count: int, *, grow: bool) -> None:
+        """The states from `first` on are `count` copies of one node."""
+        if count >= _FEWEST_COPIES and len(self.copies) < _MAX_REPETITIONS:
+            states = (1 << len(self.moves)) - (1 << first)
+            size = (len(self.moves) - first) // count
+            firsts = (states >> first) // ((1 << size) - 1) << first
+            self.copies.append(Copies(states, firsts, size, grow))
 
     def _automaton(self, dfa: Dfa, start: int) -> int:
         states = [self.state() for _ in dfa.edges]
@@ -137,6 +190,7 @@ class Nfa:
     def __init__(self, fragments: Fragments, start: int, final: int) -> None:
         self.alphabet, classes = distinguish(list(fragments.labels))
         self._empty = fragments.empty
+        self._pruned = fragments.pruned if fragments.copies else None
         self._final = final
         self._closures: dict[int, int] = {}
         self._raw = fragments.moves
@@ -163,6 +217,8 @@ class Nfa:
             for number, reached in self._moves_of(lowest.bit_length() - 1):
                 targets[number] |= reached
                 self.work += 1
+        if self._pruned is not None:
+            return [self._pruned(target) if target else None for target in targets]
         return [target or None for target in targets]
 
     def is_accepting(self, states: int) -> bool:

@@ -11,6 +11,9 @@ they leave out is more than ASCII.
 from __future__ import annotations
 
 import re
+from datetime import date
+
+from pydantic import ByteSize
 
 INTEGER = r"^(0|-?[1-9]\d{0,18})$"
 NUMBER = r"^-?(0|[1-9]\d{0,18})(\.\d{1,18})?([eE][+-]?\d{1,2})?$"
@@ -105,6 +108,36 @@ def _base64(alphabet: str) -> str:
     """Base64 with padding and without stray bits."""
     any_, two, four = f"[A-Za-z0-9{alphabet}]", "[AQgw]", "[AEIMQUYcgkosw048]"
     return f"({any_}{{4}})*({any_}{two}==|{any_}{{2}}{four}=)?"
+
+
+_ASCII_TRIPLE = "[A-Za-f][A-HQ-Xgh-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]"
+_ASCII_PAIR = "[A-Za-f][A-HQ-Xgh-nw-z0-3][AEIMQUYcgkosw048]="
+_ASCII_ONE = "[A-Za-f][AQgw]=="
+BASE64_OF_ASCII = f"^({_ASCII_TRIPLE})*({_ASCII_PAIR}|{_ASCII_ONE})?$"
+"""Base64, of either alphabet, of bytes below 128."""
+
+BYTE_SIZE = rf"^\d{{1,12}}(\.\d{{1,6}})? ?(?i:{'|'.join(ByteSize.byte_sizes)})?$"
+"""Sizes with units, as pydantic's ByteSize reads them."""
+
+
+def dates_from(first: date, *, strictly: bool = False) -> str:
+    """Of the texts of dates, those of this day (or `strictly`: of the next one) and later."""
+    return _compared(first.isoformat(), "{}-9", strictly)
+
+
+def dates_to(last: date, *, strictly: bool = False) -> str:
+    """Of the texts of dates, those of this day (or `strictly`: of the one before) and earlier."""
+    return _compared(last.isoformat(), "0-{}", strictly)
+
+
+def _compared(text: str, digits: str, strictly: bool) -> str:
+    """Texts of this form that first differ from `text` in a digit among `digits`."""
+    options = [] if strictly else [text]
+    for at, char in enumerate(text):
+        other = chr(ord(char) + (1 if digits == "{}-9" else -1))
+        if other.isdecimal() and char != "-":
+            options.append(f"{text[:at]}[{digits.format(other)}].*")
+    return f"^({'|'.join(options)})$"
 
 
 def _uuid(version: int) -> str:

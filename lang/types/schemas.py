@@ -3,7 +3,7 @@
 pydantic's schemas describe its types to people. As constraints they say too much in places (a
 network with host bits, an Enum of tuples, keys of a dict that are no numbers) and too little in
 others (extra keys that nobody asked for). Here each is narrowed to texts that pydantic accepts, as
-far as a schema can say it: what only pydantic knows, such as a bound on a date or a validator of
+far as a schema can say it: what only pydantic knows, such as a bound on a time or a validator of
 the user's own, is checked when the value is read.
 """
 
@@ -18,6 +18,7 @@ from zoneinfo import available_timezones
 
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic.types import ByteSize, EncodedStr, PaymentCardNumber
 from pydantic_core import SchemaValidator, ValidationError, core_schema, to_json
 
 from . import patterns as patterns
@@ -47,6 +48,34 @@ class OutputSchema(GenerateJsonSchema):
     ) -> JsonSchemaValue:
         json_schema = super().generate(schema, mode)
         _spell_formats(json_schema)
+        return json_schema
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        function = schema.get("function")
+        called = function.get("function") if isinstance(function, dict) else None
+        if getattr(called, "__name__", "") == "import_string":
+            raise PydanticInvalidForJsonSchema(
+                "ImportString would import whatever a model writes; use a Literal of names"
+            )
+        return super().generate_inner(schema)
+
+    def function_after_schema(
+        self, schema: core_schema.AfterValidatorFunctionSchema
+    ) -> JsonSchemaValue:
+        """Of pydantic's own types, what their validators ask for."""
+        json_schema = super().function_after_schema(schema)
+        owner = getattr(schema["function"]["function"], "__self__", None)
+        if isinstance(owner, EncodedStr) and owner.encoder.get_json_format().startswith("base64"):
+            # what is decoded must be UTF-8, as all of ASCII is
+            json_schema.setdefault("allOf", []).append({"pattern": patterns.BASE64_OF_ASCII})
+        elif isinstance(owner, type) and issubclass(owner, ByteSize):
+            sizes = {"type": "string", "pattern": patterns.BYTE_SIZE}
+            json_schema = {"anyOf": [{"type": "integer", "minimum": 0}, sizes]}
+        elif isinstance(owner, type) and issubclass(owner, PaymentCardNumber):
+            raise PydanticInvalidForJsonSchema(
+                "PaymentCardNumber has a check digit, which has no grammar here; use a str with a "
+                "pattern, and validate it afterwards"
+            )
         return json_schema
 
     # Objects
@@ -128,6 +157,22 @@ class OutputSchema(GenerateJsonSchema):
                 if low or high is not None:  # a length in bytes: one for each ASCII character
                     json_schema["pattern"] = r"^[\x00-\x7f]*$"
                 return json_schema
+
+    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
+        json_schema = super().date_schema(schema)
+        if json_schema.get("format") != "date":
+            return json_schema
+        least, most = schema.get("ge"), schema.get("le")
+        above, below = schema.get("gt"), schema.get("lt")
+        bounds = [
+            *([patterns.dates_from(least)] if least else []),
+            *([patterns.dates_to(most)] if most else []),
+            *([patterns.dates_from(above, strictly=True)] if above else []),
+            *([patterns.dates_to(below, strictly=True)] if below else []),
+        ]
+        if bounds:
+            json_schema["allOf"] = [{"pattern": pattern} for pattern in bounds]
+        return json_schema
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
         pattern = patterns.datetime_pattern(_timezone(schema))

@@ -1,12 +1,13 @@
-"""Tokens that would repeat a value where all must differ, taken out of a mask one by one.
+"""Tokens that would repeat a value where all must differ, taken out of a mask.
 
-Masks are shared between all values of a list and know nothing of those seen. Only a token that ends
-a value, or leaves it no way to differ, can be illegal for that; few can, and each is tried.
+Masks are shared between all values of a list and know nothing of those seen. A token can only be
+illegal for that if it goes on spelling a value that was seen, or ends a value and goes on to the
+next: the first kind is found by a walk of the vocabulary along the values seen, and of the second
+there are few, which are tried.
 """
 
 from __future__ import annotations
 
-import json
 import re
 
 import numpy as np
@@ -17,11 +18,11 @@ from ...lang.automaton.configuration import Configuration
 from ..base import BoolMask
 from .token_trie import TokenTrie
 
-MAX_TRIED = 256
-"""Legal tokens that are all tried; of more, only those that can end a value."""
+FEW = 4096
+"""Legal tokens of which the ways to them are looked up before a walk."""
 
-MAX_TRIED_OF_FEW = 4096
-"""The same where it is not sure that a value can become one of endlessly many."""
+MAX_TRIED = 128
+"""Legal tokens that are all tried; of more, only those that may be illegal."""
 
 _ENDS = {ord("{"): rb"\}", ord("["): rb"\]", ord('"'): b'"'}
 """What ends a value, by its first byte."""
@@ -45,38 +46,56 @@ class DistinctTokens:
 
         `configuration` is where the text stands after `prefix`, with which all tokens begin.
         """
-        for token in self._suspects(mask, configuration, prefix).tolist():
+        suspects = np.flatnonzero(mask)
+        if len(suspects) > MAX_TRIED:
+            node = self._trie.find(prefix)
+            if node is not None:
+                within = self._passed(suspects, prefix, node) if len(suspects) <= FEW else None
+                self._strike_repeated(mask, configuration, node, within)
+            can_end = np.zeros(len(mask), dtype=bool)
+            texts = {value.text for value in self._automaton.values_in_writing(configuration)}
+            # where fresh values are always left, ending a value does no harm: repeating one does
+            then = b".*(?:%s)" % _WHOLE if self._automaton.has_endless_values() else b""
+            for pattern in {_ending(text) + then if text else _WHOLE for text in texts} or {_WHOLE}:
+                can_end |= self._tokens_with(pattern)
+            suspects = np.flatnonzero(mask & can_end)
+        for token in suspects.tolist():
             data = self._trie.pieces[token][len(prefix) :]
             if self._automaton.run(configuration, data) is None:
                 mask[token] = False
 
-    def _suspects(
-        self, mask: BoolMask, configuration: Configuration, prefix: bytes
-    ) -> NDArray[np.int64]:
-        legal = np.flatnonzero(mask)
-        if len(legal) <= MAX_TRIED:
-            return legal
-        if len(legal) <= MAX_TRIED_OF_FEW and not self._automaton.can_always_differ(configuration):
-            return legal  # any token may choose a value that was seen, long before its end
-        strings = self._automaton.string_in_writing(configuration)
-        if strings is None:
-            endings = {_ending(text) for text in self._automaton.values_in_writing(configuration)}
-            can_end = np.zeros(len(mask), dtype=bool)
-            for ending in endings or {_WHOLE}:
-                can_end |= self._tokens_with(ending)
-            return np.flatnonzero(mask & can_end)
-        text, seen = strings
-        found: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
-        for value in seen:
-            spelled = json.dumps(value, ensure_ascii=False).encode()
-            if spelled.startswith(text):
-                rest = prefix + spelled[len(text) :]
-                found.append(np.array(self._trie.prefixes_of(rest), dtype=np.int64))
-                node = self._trie.find(rest)
-                if node is not None:
-                    found.append(self._trie.entries_below(node))
-        suspects = np.concatenate(found)
-        return suspects[mask[suspects]]
+    def _passed(self, tokens: NDArray[np.int64], prefix: bytes, node: int) -> set[int]:
+        """The nodes below `node`, which spells `prefix`, on the ways to `tokens`."""
+        passed: set[int] = set()
+        for token in tokens.tolist():
+            here = node
+            for byte in self._trie.pieces[token][len(prefix) :]:
+                here = self._trie.children(here).get(byte, here)
+                passed.add(here)
+        return passed
+
+    def _strike_repeated(
+        self, mask: BoolMask, configuration: Configuration, node: int, within: set[int] | None
+    ) -> None:
+        """Clears the tokens below `node` that go on as a value that was seen, to where none may.
+
+        `within`: the nodes that are looked at; None: all.
+        """
+        automaton = self._automaton
+        pending = [(node, configuration)]
+        while pending:
+            node, here = pending.pop()
+            values = [value.possible for value in automaton.values_in_writing(here)]
+            for byte, child in self._trie.children(node).items():
+                if within is not None and child not in within:
+                    continue
+                if values and not any(value.is_whole or value.step(byte) for value in values):
+                    continue
+                following = automaton.step(here, byte)
+                if following is None:
+                    mask[self._trie.entries_below(child)] = False
+                elif following.watched:
+                    pending.append((child, following))
 
     def _tokens_with(self, pattern: bytes) -> BoolMask:
         """The tokens in which a regex is found."""
@@ -89,8 +108,6 @@ class DistinctTokens:
 
 def _ending(text: bytes) -> bytes:
     """A regex that a token matches if it can end the value that begins with `text`."""
-    if not text:
-        return _WHOLE
     end = _ENDS.get(text[0])
     if end is None:
         return rb'[",\]}\s]'

@@ -17,6 +17,8 @@ PACKAGES = (
     "xgrammar",
     "outlines-core",
     "lm-format-enforcer",
+    "guidance",
+    "outlines",
     "numpy",
 )
 

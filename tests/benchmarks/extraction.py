@@ -11,24 +11,17 @@ figures are medians over rounds. An engine that is not installed is skipped with
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any, TypeAlias
 
+from child import Record, run_child
 from run_one import CEILING, PEERS
-
-Record: TypeAlias = dict[str, Any]
-"""What `run_one.run` gives, or `skipped` or `failed` with the reason."""
 
 RUN_TIMEOUT_S = 900.0
 IN_PROCESS = ("treegram", "llama-cpp-python")
@@ -56,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_in_process(options: argparse.Namespace, name: str, busy: bool) -> Record:
-    """One run in a process group of its own, which ends with it whatever it started."""
+    """What `run_one.run` gives, or `skipped` or `failed` with the reason."""
     request = {
         "name": name,
         "model": str(options.model),
@@ -65,35 +58,10 @@ def run_in_process(options: argparse.Namespace, name: str, busy: bool) -> Record
         "busy": busy,
         "llama_server": str(options.llama_server) if options.llama_server else None,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "record.json"
-        log = Path(folder) / "log"
-        command = [sys.executable, str(Path(__file__).with_name("run_one.py"))]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*command, json.dumps(request), str(path)],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                process.wait(RUN_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                return {"failed": f"no result after {RUN_TIMEOUT_S:.0f} s"}
-            finally:
-                _end_group(process)
-        if process.returncode or not path.exists():
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            return {"failed": lines[-1] if lines else f"exit status {process.returncode}"}
-        record: Record = json.loads(path.read_text(encoding="utf-8"))
-        return record
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    # the group is gone already where everything ended by itself, as it should
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    record = run_child(Path(__file__).with_name("run_one.py"), request, RUN_TIMEOUT_S)
+    if "late" in record:
+        return {"failed": f"no result after {RUN_TIMEOUT_S:.0f} s"}
+    return record
 
 
 # --- the report --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ class Setup:
     model: Path
     threads: int
     llama_server: Path | None = None
+    example_server: Path | None = None
 
 
 class Peer(ABC):

@@ -6,8 +6,9 @@ from peer import Peer, Setup
 from workload import EXAMPLES, Workload
 
 import treegram as tg
+from treegram.runtime.base import LoadedModel
 from treegram.runtime.loading import load_program
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 extract = load_program(f"{EXAMPLES / 'extract_metadata.py'}:extract")
@@ -20,11 +21,15 @@ def _continue(s: tg.State, text: str) -> None:
 
 
 class Treegram(Peer):
-    """One model; a fresh one per run, so that its cache is empty."""
+    """One model; a fresh one per run, so that its cache is empty.
 
-    def __init__(self, setup: Setup) -> None:
-        self._runtime = Runtime(options=ModelOptions(n_threads=setup.threads))
-        self._model: Model = self._runtime.model(str(setup.model))
+    `prepared_bytes`: as in ModelOptions; by default the GGUF is loaded as it is, as by every peer.
+    """
+
+    def __init__(self, setup: Setup, prepared_bytes: int = 0) -> None:
+        options = ModelOptions(n_threads=setup.threads, prepared_bytes=prepared_bytes)
+        self._runtime = Runtime(options=options)
+        self._model: LoadedModel = self._runtime.model(str(setup.model))
 
     def warm_up(self, text: str) -> None:
         _continue.run(text, model=self._model)

@@ -45,7 +45,7 @@ def first_token(model: Model, text: str) -> tuple[float, GenResult]:
 
 def run_one(folder: Path, question: int, gguf: Path) -> dict[str, float]:
     """One process: loads, warms up on other text, asks, closes."""
-    options = ModelOptions(disk_bytes=1 << 30, disk_folder=folder)
+    options = ModelOptions(disk_bytes=1 << 30, disk_folder=folder, prepared_bytes=0)
     model = Model("bench", gguf, options)
     first_token(model, "Warm up: the quick brown fox jumps over the lazy dog, and then")
     seconds, result = first_token(model, prompt(question))

@@ -23,6 +23,7 @@ from workload import WARM_UP, extraction, judge
 
 PEERS: Mapping[str, tuple[str, str, Mapping[str, int]]] = {
     "treegram": ("peer_treegram", "Treegram", {}),
+    "treegram-prepared": ("peer_treegram", "Treegram", {"prepared_bytes": 1 << 30}),
     "llama-cpp-python": ("peer_llama_cpp_python", "LlamaCppPython", {}),
     "guidance": ("peer_guidance", "Guidance", {}),
     "llama-server-1": ("peer_llama_server", "LlamaServer", {"slots": 1}),

@@ -20,7 +20,8 @@ from peer_treegram import extract
 from workload import WARM_UP, extraction
 
 import treegram as tg
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.base import LoadedModel
+from treegram.runtime.model import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 
@@ -48,7 +49,7 @@ def write(s: tg.State, text: str, max_tokens: int, temperature: float = 0.0) -> 
     )
 
 
-def cost(model: Model, work: Callable[[], object]) -> Cost:
+def cost(model: LoadedModel, work: Callable[[], object]) -> Cost:
     """Runs `work` and gives the mean cost of the steps it took."""
     before = model.stats()
     work()
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     texts = [row.text for row in extraction(options.rows).rows]
     load = os.getloadavg()[0]
-    with Runtime(options=ModelOptions(n_threads=options.threads)) as runtime:
+    with Runtime(options=ModelOptions(n_threads=options.threads, prepared_bytes=0)) as runtime:
         model = runtime.model(options.model)
         write.run(WARM_UP, 8, model=model)
         cases: dict[str, Callable[[], object]] = {

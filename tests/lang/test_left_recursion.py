@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping
 
 import pytest
 
+from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.automaton.reference import matches
 from treegram.lang.errors import GrammarError
 from treegram.lang.ir.check import check
@@ -107,3 +109,32 @@ def test_many_rules_take_no_recursion() -> None:
     bodies[f"r{count}"] = Alt((Seq((Ref(f"r{count}"), X)), B))
     rules = without_left_recursion(Rules("r0", bodies))
     assert matches(Rules(f"r{count}", rules.rules), "bxx")
+
+
+def ring(count: int, others: int) -> Rules:
+    """Rules that all begin with each other: the next one, and so many more."""
+    bodies: dict[str, Node] = {}
+    for i in range(count):
+        firsts = [(i + 1 + step) % count for step in range(others + 1)]
+        options = [Seq((Ref(f"r{first}"), Literal(f"x{i} "))) for first in firsts]
+        bodies[f"r{i}"] = Alt((*options, Literal(f"a{i} ")))
+    return Rules("r0", bodies)
+
+
+def test_a_circle_of_a_hundred_rules() -> None:
+    begun = time.thread_time()
+    rules = without_left_recursion(ring(100, 0))
+    check(rules)
+    assert time.thread_time() - begun < 3
+    automaton = Automaton(rules)
+    assert automaton.accepts(b"a3 x2 x1 x0 ")
+    assert automaton.accepts(b"a1 x0 " + b"".join(b"x%d " % i for i in range(99, -1, -1)))
+    assert not automaton.accepts(b"a3 x2 x1 ")
+
+
+@pytest.mark.parametrize(("count", "others"), [(100, 99), (400, 0), (60, 30)])
+def test_circles_with_too_many_ways_are_refused_in_time(count: int, others: int) -> None:
+    begun = time.thread_time()
+    with pytest.raises(GrammarError, match="in more than 100,000 ways; write it as a repetition"):
+        without_left_recursion(ring(count, others))
+    assert time.thread_time() - begun < 3

@@ -28,9 +28,8 @@ from treegram.lang.ir.random_text import random_text
 from treegram.lang.ir.remainders import Remainders
 from treegram.lang.ir.rules_format import Compiled, decode, encode
 from treegram.lang.json_schema.layout import Layout
-from treegram.lang.json_schema.lengths import measured as with_lengths
-from treegram.lang.json_schema.span import Span
 from treegram.lang.regex.expressions import parse_fullmatch
+from treegram.lang.regular.bounded import bounded
 from treegram.lang.regular.nfa import TooLarge
 from treegram.lang.regular.table import Table
 
@@ -43,6 +42,10 @@ PATTERNS = [
     "[aé]+(b[aé]+){0,2}",
     "(a|b)*a(a|b)",
     "a{2,4}",
+]
+SCHEMA_PATTERNS = [
+    *(r"^\S+( \S+)*$", r"^(\S+\s+){0,3}\S+$", "^[^a]*\\\\$", '"b'),
+    *("^[a-b]{0,20}$|é b", "(?=^.{2,4}$)a", "^(?!.*aa)[^b]{0,30}(?<!é)$", "^(?=.{1,3}$)(?!b)"),
 ]
 BOUNDS = st.tuples(st.integers(0, 4), st.none() | st.integers(0, 7))
 
@@ -161,7 +164,7 @@ def test_units_of_several_characters(seed: int) -> None:
 
 @SETTINGS
 @given(
-    st.sampled_from([*PATTERNS, r"^\S+( \S+)*$", r"^(\S+\s+){0,3}\S+$", "^[^a]*\\\\$", '"b']),
+    st.sampled_from([*PATTERNS, *SCHEMA_PATTERNS]),
     BOUNDS,
     st.text('ab\\" é😀\n', max_size=9),
     st.booleans(),
@@ -206,7 +209,7 @@ def test_lengths_that_do_not_repeat_soon_are_refused_in_time(
         with pytest.raises(ValueError, match="do not repeat soon"):
             node.remainders()
         with pytest.raises(TooLarge):
-            with_lengths(Table.of_node(parse_fullmatch(pattern)), Span(3, 10**9))
+            bounded(Table.of_node(parse_fullmatch(pattern)), 3, 10**9)
     assert time.perf_counter() - begun < 5
 
 

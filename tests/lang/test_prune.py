@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from treegram.lang.ir.facts import productive_rules
 from treegram.lang.ir.nodes import (
     EMPTY,
     NEVER,
@@ -35,14 +36,16 @@ A, B = Literal("a"), Literal("b")
     ],
 )
 def test_dead_branches_and_unused_rules_go(rules: dict[str, Node], pruned: dict[str, Node]) -> None:
-    assert prune(Rules("root", rules)).rules == pruned
+    found = Rules("root", rules)
+    assert prune(found, productive_rules(found)).rules == pruned
 
 
 def test_the_rule_to_blame_is_named() -> None:
     dead: dict[str, Node] = {"root": Seq((A, Ref("x"))), "x": Alt((Ref("y"), Ref("y"))), "y": NEVER}
-    assert first_unproductive(Rules("root", dead)) == "y"
-    assert first_unproductive(Rules("root", {"root": A, "y": NEVER})) is None
-    assert first_unproductive(Rules("root", {"root": Seq((A, Ref("root")))})) == "root"
+    others: list[dict[str, Node]] = [{"root": A, "y": NEVER}, {"root": Seq((A, Ref("root")))}]
+    found = [Rules("root", rules) for rules in (dead, *others)]
+    blamed = [first_unproductive(rules, productive_rules(rules)) for rules in found]
+    assert blamed == ["y", None, "root"]
 
 
 def test_a_rule_that_can_be_nothing_but_itself_is_found() -> None:

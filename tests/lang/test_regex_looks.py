@@ -83,7 +83,7 @@ def test_the_automaton_is_minimal() -> None:
 
 
 def test_time_is_bounded() -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     with pytest.raises(ValueError, match="too large"):
         parse_search("(?=.*a.{30}b)(?=.*b.{30}a)(?=.*c.{30}a)")
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5

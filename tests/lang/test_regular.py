@@ -70,9 +70,9 @@ def test_a_list_of_texts_is_as_small_as_its_language() -> None:
 
 
 def test_a_long_list_of_texts_takes_no_time() -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     dfa = from_texts(f"key {number:06}" for number in range(20_000))
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5
     assert dfa.accepts("key 019999")
     assert not dfa.accepts("key 020000")
 
@@ -95,10 +95,10 @@ def test_nothing_is_left_of_disjoint_languages() -> None:
     ],
 )
 def test_size_and_time_are_bounded(pattern: str, fits: bool) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     if fits:
         from_node(parse_fullmatch(pattern))
     else:
         with pytest.raises(TooLarge):
             from_node(parse_fullmatch(pattern))
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5

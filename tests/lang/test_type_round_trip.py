@@ -28,12 +28,16 @@ from pydantic import (
     AnyUrl,
     AwareDatetime,
     Base64Bytes,
+    Base64Str,
+    Base64UrlStr,
     BaseModel,
+    ByteSize,
     ConfigDict,
     Discriminator,
     Field,
     FileUrl,
     HttpUrl,
+    ImportString,
     Json,
     NaiveDatetime,
     PostgresDsn,
@@ -48,6 +52,7 @@ from pydantic import (
 )
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
+from pydantic.types import PaymentCardNumber
 from typing_extensions import TypedDict
 
 from treegram.lang.constraint import constraint_from
@@ -188,6 +193,10 @@ SHAPES = Annotated[
     Discriminator(by_shape),
 ]
 ROOT = RootModel[dict[str, list[int]]]
+DAYS = Annotated[datetime.date, Field(ge=datetime.date(2019, 9, 28))]
+FEW_DAYS = Annotated[
+    datetime.date, Field(gt=datetime.date(1999, 12, 31), lt=datetime.date(2000, 3, 1))
+]
 DIGITS = Annotated[Decimal, Field(max_digits=5, decimal_places=2)]
 SOME_DIGITS = Annotated[Decimal, Field(max_digits=3)]
 
@@ -214,6 +223,7 @@ TYPES: list[Any] = [
     *(dict[Literal[1, "a"], int], condecimal(multiple_of=Decimal("0.05"))),
     *(Annotated[bytes, Field(min_length=2, max_length=4)], Lengths, HexLengths),
     *(typing.Sequence[int], typing.Mapping[str, bool], collections.OrderedDict[str, int]),
+    *(DAYS, FEW_DAYS, Base64Str, Base64UrlStr, ByteSize, dict[DAYS, ByteSize]),
 ]
 
 
@@ -281,6 +291,11 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     dict[datetime.date, Named]: st.dictionaries(st.dates(), st.builds(Named, st.integers())),
     Literal["a", 1, True, None, Word.X]: st.sampled_from(["a", 1, True, None, Word.X]),
     ROOT: st.dictionaries(TEXT, st.lists(st.integers())).map(ROOT),
+    DAYS: st.dates(min_value=datetime.date(2019, 9, 28)),
+    FEW_DAYS: st.dates(datetime.date(2000, 1, 1), datetime.date(2000, 2, 29)),
+    Base64Str: st.text(st.characters(codec="ascii"), max_size=7),
+    Base64UrlStr: st.text(st.characters(codec="ascii"), max_size=7),
+    ByteSize: st.integers(0, 10**15).map(ByteSize),
 }
 
 
@@ -297,6 +312,28 @@ def test_the_grammar_holds_what_pydantic_writes(annotation: Any) -> None:
         assert grammar.accepts(json.dumps(json.loads(text), indent=1))
 
     check()
+
+
+def test_bounds_on_dates_are_exact() -> None:
+    days = [datetime.date(1999, 12, 25) + datetime.timedelta(days=n) for n in range(0, 800, 3)]
+    bounds = [days[2], datetime.date(2000, 2, 29), datetime.date(2001, 9, 30), datetime.date.max]
+    for bound in bounds:
+        for name in ("ge", "gt", "le", "lt"):
+            within = Annotated[datetime.date, Field(**{name: bound})]
+            try:
+                grammar = Grammar.from_schema(within)
+            except SchemaError:
+                assert (name, bound) == ("gt", datetime.date.max), "no date is later"
+                continue
+            adapter: TypeAdapter[Any] = TypeAdapter(within)
+            for day in (bound, *days):
+                text = json.dumps(day.isoformat())
+                try:
+                    adapter.validate_json(text)
+                except ValidationError:
+                    assert not grammar.accepts(text), (name, bound, day)
+                else:
+                    assert grammar.accepts(text), (name, bound, day)
 
 
 @pytest.mark.parametrize(
@@ -327,6 +364,9 @@ REFUSED: dict[Any, str] = {
     dict[Annotated[int, Field(ge=0)], int]: "both bounds are needed",
     type[int]: "a class has no JSON",
     Literal[()]: "cannot be empty",
+    PaymentCardNumber: "check digit",
+    ImportString: "import whatever",
+    ImportString[int]: "import whatever",
 }
 
 

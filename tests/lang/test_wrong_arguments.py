@@ -26,6 +26,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], object, str]] = {
     "a depth as a flag": (lambda x: Layout(max_depth=x), True, "max_depth: a number"),
     "words as a number": (lambda x: Grammar.from_substring("a b", words=x), 5, "words: expected"),
     "no word": (lambda x: Grammar.from_substring(x, words=True), " \n ", "no word to quote"),
+    "a reasoning that begins with bytes": (lambda x: reasoning(begin=x), b"<", "expected a text"),
     "a stop of a reasoning": (lambda x: reasoning("why", stop=x), "x", "say that as end="),
     "a JSON text as a schema": (Grammar.from_schema, '{"type": "null"}', "json.loads"),
     "prose as a grammar": (lambda x: gen(grammar=x), "yes or no", "neither a GBNF rule"),

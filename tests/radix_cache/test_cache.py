@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count, product
+from typing import get_args
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from treegram.radix_cache import Blob, CacheFull, FakeKVStore, Lease, RadixCache
+from treegram.radix_cache.pins import PinRefused
+from treegram.radix_cache.policy import PolicyName
 
 PROMPT = list(range(100, 110))
 
@@ -21,13 +25,18 @@ def new_cache(
     *,
     host_bytes: int = 1 << 20,
     idle_cells: int = 64,
+    policy: PolicyName = "lru",
     store: FakeKVStore | None = None,
 ) -> tuple[RadixCache, FakeKVStore]:
     """A cache whose clock counts calls, and its store (8 bytes a token)."""
     store = store or FakeKVStore(n_cells, n_seqs)
     ticks = count()
     cache = RadixCache(
-        store, host_bytes=host_bytes, idle_cells=idle_cells, clock=lambda: next(ticks)
+        store,
+        host_bytes=host_bytes,
+        policy=policy,
+        idle_cells=idle_cells,
+        clock=lambda: next(ticks),
     )
     return cache, store
 
@@ -84,13 +93,17 @@ class CacheMachine(RuleBasedStateMachine):
         n_seqs=st.sampled_from([5, 9, 3, 2]),
         host_bytes=st.sampled_from([160, 1 << 20, 64, 0]),
         idle_cells=st.sampled_from([6, 0]),
+        policy=st.sampled_from(get_args(PolicyName)),
     )
-    def begin(self, n_cells: int, n_seqs: int, host_bytes: int, idle_cells: int) -> None:
+    def begin(
+        self, n_cells: int, n_seqs: int, host_bytes: int, idle_cells: int, policy: PolicyName
+    ) -> None:
         self.idle_cells = idle_cells
         self.host_bytes = host_bytes
         self.cache, self.store = new_cache(
-            n_cells, n_seqs, host_bytes=host_bytes, idle_cells=idle_cells
+            n_cells, n_seqs, host_bytes=host_bytes, idle_cells=idle_cells, policy=policy
         )
+        self.pinned: dict[str, tuple[list[int], str]] = {}
         self.running: list[tuple[Lease, list[int]]] = []
         self.steps = 0
 
@@ -182,6 +195,23 @@ class CacheMachine(RuleBasedStateMachine):
         self.cache.release(lease)
         assert self.cache.match(committed, lease.namespace) == len(committed)
 
+    @precondition(lambda self: self.running and self.steps % 3 == 2)
+    @rule(data=st.data(), name=st.sampled_from(["a", "b"]))
+    def pin(self, data: st.DataObject, name: str) -> None:
+        lease, held = self.pick(data)
+        if not lease.committed:
+            return
+        with suppress(PinRefused):
+            self.cache.pin(name, lease)
+            self.pinned[name] = held[: lease.committed], lease.namespace
+
+    @precondition(lambda self: self.pinned and self.steps % 4 == 3)
+    @rule(data=st.data())
+    def unpin(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.pinned)))
+        assert self.cache.unpin(name)
+        del self.pinned[name]
+
     @precondition(lambda self: self.steps % 3 == 1)
     @rule(n_cells=st.integers(0, 25))
     def reserve(self, n_cells: int) -> None:
@@ -202,7 +232,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(namespace=st.sampled_from([None, "", "tenant"]))
     def clear(self, namespace: str | None) -> None:
         self.cache.clear(namespace)
-        if namespace is None:
+        if namespace is None and not self.pinned:
             stats = self.cache.stats()
             assert stats.live_tokens == stats.locked_tokens
             assert stats.parked_tokens == 0
@@ -217,6 +247,12 @@ class CacheMachine(RuleBasedStateMachine):
         self.steps += 1
         check(self.cache, self.store)
         assert self.cache.stats().host_bytes <= self.host_bytes
+
+    @invariant()
+    def what_is_pinned_is_cached(self) -> None:
+        assert {pin.name for pin in self.cache.pins()} == self.pinned.keys()
+        for tokens, namespace in self.pinned.values():
+            assert self.cache.match(tokens, namespace) == len(tokens)
 
     @invariant()
     def every_lease_holds_its_tokens(self) -> None:

@@ -14,6 +14,9 @@ from treegram.lang.ir.measured import Measured
 from treegram.lang.ir.nodes import Alt, Literal, Node, Rules, Seq, Terminal
 from treegram.lang.json_schema.span import Span
 from treegram.lang.json_schema.string_set import StringSet
+from treegram.lang.json_schema.strings import encode, quoted
+from treegram.lang.regex.expressions import parse_search
+from treegram.lang.regular.table import Table, combine
 from treegram.runtime.base import BoolMask
 from treegram.runtime.byte_tokenizer import ByteTokenizer
 from treegram.runtime.llama import LlamaModel
@@ -69,10 +72,34 @@ def legal_tokens(plain: Automaton, text: bytes) -> BoolMask:
 def test_masks_are_those_of_the_product(
     pattern: str, low: int, high: int | None, escapes: bool
 ) -> None:
-    value, written = string(pattern, low, high, escapes)
+    check_masks(*string(pattern, low, high, escapes), pattern)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pattern", "low", "high"),
+    [
+        ("^[ab日]{1,18}$|b, a", 0, None),
+        ("^[ab日]{1,18}$|b, a", 2, 25),
+        ("^a{20,40}$|^[ab]{1,30}$|^(é|日本)*$", 0, 33),
+    ],
+)
+@pytest.mark.parametrize("escapes", [False, True])
+def test_alternatives_that_count_are_units_of_their_own(
+    pattern: str, low: int, high: int | None, escapes: bool
+) -> None:
+    value = StringSet(Span(low, high), (pattern,)).node(escapes=escapes)
+    assert isinstance(value, Alt)
+    assert all(isinstance(option, Terminal) for option in value.options)
+    table = Table.of_node(parse_search(pattern))
+    written = combine([table, Table.of_lengths(low, high)]).dfa
+    check_masks(value, Terminal(quoted(encode(written, escapes=escapes))), pattern)
+
+
+def check_masks(value: Node, written: Node, seed: str) -> None:
     subject, plain = automaton(value), automaton(written)
     table = MaskTable(subject, TRIE, VOCABULARY.eog)
-    random = Random(pattern)
+    random = Random(seed)
     for _ in range(4):
         at, text = subject.start, bytearray()
         for _ in range(14):

@@ -152,6 +152,16 @@ def test_a_healed_generation_whose_prefix_was_stripped_is_text() -> None:
     assert prompt[1] == Text("yes")
 
 
+def test_a_marker_inside_a_content_stays_one() -> None:
+    spans = (Text(" <think>", template=True), Text("hm"), Text("</think> ", template=True))
+    prompt = ChatTemplate(LLAMA3).render([Message("assistant", spans)], False)
+    assert prompt[1:-1] == (
+        Text("<think>", template=True),
+        Text("hm"),
+        Text("</think>", template=True),
+    )
+
+
 def test_thinking_that_the_template_drops_is_found() -> None:
     answer = Message("assistant", (Text("<think>hm</think>\n\n"), Generated("yes", (1,))))
     prompt = ChatTemplate(REASONING).render([message("user", "q"), answer], False)

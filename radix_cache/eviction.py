@@ -1,23 +1,31 @@
-"""Nodes in order of last use, without touching the queue on every use.
+"""Nodes in the order in which they may go, without touching the queue on every use.
 
-A node's `last_used` may grow while it waits here; the heap learns of it when the node comes to the
-top, and only then moves it down. So adding and discarding cost O(log n), and using a node nothing.
+A node's rank may grow while it waits here; the heap learns of it when the node comes to the top,
+and only then moves it down. So adding and discarding cost O(log n), and using a node nothing.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from .policy import Rank
 
 if TYPE_CHECKING:
     from .tree import Node
 
 
-class LruQueue:
-    """A set of nodes that gives up the least recently used first; ties in order of entry."""
+class EvictionQueue:
+    """A set of nodes that gives up the one of lowest rank first; ties in order of entry.
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Node]] = []
+    Args:
+        rank: of a node now; see `Policy.rank`.
+    """
+
+    def __init__(self, rank: Callable[[Node], Rank]) -> None:
+        self._rank = rank
+        self._heap: list[tuple[Rank, int, Node]] = []
         self._entries: dict[Node, int] = {}  # node -> serial of its one valid heap entry
         self._serial = 0
 
@@ -32,7 +40,7 @@ class LruQueue:
         if node not in self._entries:
             self._serial += 1
             self._entries[node] = self._serial
-            heapq.heappush(self._heap, (node.last_used, self._serial, node))
+            heapq.heappush(self._heap, (self._rank(node), self._serial, node))
 
     def discard(self, node: Node) -> None:
         """Takes `node` out if it is here."""
@@ -50,13 +58,13 @@ class LruQueue:
             self.discard(node)
 
     def pop(self) -> Node | None:
-        """Takes out and returns the least recently used node, or None if there is none."""
+        """Takes out and returns the node of lowest rank, or None if there is none."""
         while self._heap:
-            stamp, serial, node = self._heap[0]
+            stored, serial, node = self._heap[0]
             if self._entries.get(node) != serial:
                 heapq.heappop(self._heap)
-            elif node.last_used != stamp:
-                heapq.heapreplace(self._heap, (node.last_used, serial, node))
+            elif (rank := self._rank(node)) != stored:
+                heapq.heapreplace(self._heap, (rank, serial, node))
             else:
                 heapq.heappop(self._heap)
                 del self._entries[node]

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treegram.radix_cache import Node
-from treegram.radix_cache.lru import LruQueue
+from treegram.radix_cache.eviction import EvictionQueue
+from treegram.radix_cache.policy import Lru
 
 
 def node(last_used: float = 0) -> Node:
@@ -18,7 +19,7 @@ STEPS = st.tuples(st.sampled_from(["add", "discard", "use", "pop"]), st.integers
 
 
 def test_use_while_waiting_counts() -> None:
-    queue, first, second = LruQueue(), node(1), node(2)
+    queue, first, second = EvictionQueue(Lru().rank), node(1), node(2)
     queue.add(first)
     queue.add(second)
     first.last_used = 3
@@ -29,7 +30,7 @@ def test_use_while_waiting_counts() -> None:
 @given(st.lists(STEPS, min_size=20))
 def test_agrees_with_sorting(steps: list[tuple[str, int]]) -> None:
     nodes = [node() for _ in range(8)]
-    queue, held = LruQueue(), set[int]()
+    queue, held = EvictionQueue(Lru().rank), set[int]()
     for now, (step, i) in enumerate(steps, start=1):
         if step == "add":
             queue.add(nodes[i])
@@ -52,7 +53,7 @@ def test_agrees_with_sorting(steps: list[tuple[str, int]]) -> None:
 
 
 def test_void_entries_do_not_pile_up() -> None:
-    queue, kept = LruQueue(), node()
+    queue, kept = EvictionQueue(Lru().rank), node()
     queue.add(kept)
     for _ in range(10_000):
         other = node()

@@ -1,0 +1,122 @@
+"""Pinned prefixes: what must not be evicted, by name.
+
+A pinned prefix is saved in host memory as long as it is pinned, also while it is live, so that
+nothing that happens to the store loses it. What all pins weigh together fits the memory's budget,
+or the last one is refused: a promise that the cache could not keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .base import Blob
+from .lease import Lease
+from .tiers import TieredTree
+from .tree import Node
+
+
+class PinRefused(Exception):
+    """A prefix that cannot be pinned.
+
+    Attributes:
+        needed_bytes: what the pins would weigh with it.
+        budget_bytes: what they may weigh: the host memory for parked prefixes.
+    """
+
+    def __init__(self, name: str, tokens: int, needed_bytes: int, budget_bytes: int) -> None:
+        self.needed_bytes = needed_bytes
+        self.budget_bytes = budget_bytes
+        super().__init__(
+            f"{name!r} of {tokens} tokens cannot be pinned: with it, pinned prefixes would take "
+            f"{needed_bytes} bytes of host memory, and {budget_bytes} are there for parked "
+            "prefixes; raise host_bytes, or unpin others"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A pinned prefix.
+
+    Attributes:
+        tokens: how many tokens it has.
+    """
+
+    name: str
+    namespace: str
+    tokens: int
+
+
+class Pins:
+    """The pins of one cache."""
+
+    def __init__(self, tiers: TieredTree) -> None:
+        self._tiers = tiers
+        self._pins: dict[str, tuple[Pin, Node]] = {}
+
+    def __iter__(self) -> Iterator[Pin]:
+        """All pins, oldest first."""
+        return iter([pin for pin, _ in self._pins.values()])
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Where each pin ends, oldest first."""
+        return [node for _, node in self._pins.values()]
+
+    def pin(self, name: str, lease: Lease) -> Pin:
+        """See `RadixCache.pin`."""
+        old, node = self._pins.pop(name, None), lease.node
+        _count(node, 1)
+        try:
+            self._save(name, node)
+        except (MemoryError, PinRefused):
+            self._release(node)
+            if old is not None:
+                self._pins[name] = old
+            self._tiers.enforce_host_budget()
+            raise
+        pin = Pin(name, lease.namespace, node.stop)
+        self._pins[name] = pin, node
+        if old is not None:
+            self._release(old[1])
+        self._tiers.enforce_host_budget()
+        return pin
+
+    def unpin(self, name: str) -> bool:
+        """See `RadixCache.unpin`."""
+        found = self._pins.pop(name, None)
+        if found is not None:
+            self._release(found[1])
+            self._tiers.enforce_host_budget()
+        return found is not None
+
+    def pinned_tokens(self) -> int:
+        """Tokens of all pinned nodes."""
+        return sum(len(node) for node in self._nodes())
+
+    def _save(self, name: str, bottom: Node) -> None:
+        tiers = self._tiers
+        for node in _edges(bottom):
+            if node.pin_count == 1:  # others are pinned, and so saved, already
+                tiers.save_own(node)
+        blobs: set[Blob] = {node.blob for node in [*self._nodes(), *_edges(bottom)] if node.blob}
+        needed, budget = sum(blob.n_bytes for blob in blobs), tiers.host.budget_bytes
+        if needed > budget:
+            raise PinRefused(name, bottom.stop, needed, budget)
+
+    def _release(self, bottom: Node) -> None:
+        _count(bottom, -1)
+        for node in _edges(bottom):
+            self._tiers.requeue(node)
+
+    def _nodes(self) -> set[Node]:
+        return {node for bottom in self.nodes for node in _edges(bottom)}
+
+
+def _edges(bottom: Node) -> list[Node]:
+    return bottom.path()[1:]
+
+
+def _count(bottom: Node, by: int) -> None:
+    for node in bottom.ancestry():
+        node.pin_count += by

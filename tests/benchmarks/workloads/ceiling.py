@@ -1,0 +1,183 @@
+"""The least time that llama.cpp itself could need for a workload.
+
+The program is run without a model, and its tokens are counted in a trie, each once, whoever shares
+it. Tokens that are known beforehand (prompts, options, what a schema forces, the last token of a
+generation that text follows) can be evaluated many in a batch, at the prefill rate; the others one
+after another, at the decode rate of as many sequences as the workload has at a time:
+
+    seconds = prefilled / prefill rate + decoded / decode rate
+
+Both rates are llama.cpp's own on the same file, measured with the workload's own prompts, and the
+decode rate is the best of several batch sizes. That no batch is ever smaller than that, and that no
+row waits for another, is what makes it a ceiling.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_origin
+
+from peer import Setup
+from pydantic import BaseModel
+from rates import N_BATCH, Rates
+
+from .base import Branch, Workload
+
+BATCHES = (1, 4, 8, 16, 32)
+PREFILL_RUNS, DECODE_STEPS = 3, 8
+LONGEST_PREFIX = 1536
+PLACEHOLDER = " the"
+"""Stands for a generated token where a program adds a result to another text."""
+
+
+class Tokenize(Protocol):
+    """`Rates.tokenize`."""
+
+    def __call__(self, text: str, *, start: bool = ..., control: bool = ...) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """Counts in tokens, rates in tokens per second.
+
+    Attributes:
+        prefilled, decoded: what must be evaluated at least.
+        batch: sequences at which decoding was fastest, of those that the workload allows.
+    """
+
+    prefilled: int
+    decoded: int
+    prefill_rate: float
+    decode_rate: float
+    batch: int
+
+    @property
+    def seconds(self) -> float:
+        """The least time for all of it."""
+        return self.prefilled / self.prefill_rate + self.decoded / self.decode_rate
+
+
+def measure(setup: Setup, workload: Workload) -> Ceiling:
+    """Counts the workload's tokens and measures both rates."""
+    with Rates(setup, max(BATCHES)) as rates:
+        plan = count(workload, rates.tokenize)
+        prompts = sorted(plan.prompts, key=len)
+        typical = prompts[len(prompts) // 2][-LONGEST_PREFIX:]
+        together = [token for prompt in reversed(prompts) for token in prompt][:N_BATCH]
+        width = len(workload.rows) * workload.branches
+        decode = {
+            batch: rates.decode_rate(typical, batch, DECODE_STEPS)
+            for batch in BATCHES
+            if batch <= width or batch == 1
+        }
+        best = max(decode, key=lambda batch: decode[batch])
+        prefill = rates.prefill_rate(together, PREFILL_RUNS)
+        return Ceiling(plan.prefilled, plan.decoded, prefill, decode[best], best)
+
+
+def count(workload: Workload, tokenize: Tokenize) -> Plan:
+    """Runs the program for every row without a model."""
+    plan = Plan(tokenize)
+    for row in workload.rows:
+        expected = workload.expected(row) if workload.expected else ""
+        workload.program(PlanBranch(plan, expected), row)
+    return plan
+
+
+class Plan:
+    """Tokens of all requests so far.
+
+    Attributes:
+        prefilled, decoded: tokens that were new, by how they can be evaluated.
+        prompts: the tokens in front of each generation, placeholders for generated ones.
+    """
+
+    def __init__(self, tokenize: Tokenize) -> None:
+        self.tokenize = tokenize
+        self.placeholder = tokenize(PLACEHOLDER, start=False)[:1]
+        self.prefilled = self.decoded = 0
+        self.prompts: list[list[int]] = []
+        self._seen: set[int] = set()
+
+    def new(self, place: int, tokens: Sequence[int]) -> tuple[int, int]:
+        """Goes on from a place in the trie; gives where that leads and how many were new there."""
+        before = len(self._seen)
+        for token in tokens:
+            place = hash((place, token))
+            self._seen.add(place)
+        return place, len(self._seen) - before
+
+
+class PlanBranch(Branch):
+    """A text of which only the tokens are counted."""
+
+    def __init__(self, plan: Plan, expected: str, parent: PlanBranch | None = None) -> None:
+        self._plan = plan
+        self._expected = expected
+        self._place: int = parent._place if parent else 0
+        self._tokens: list[int] = list(parent._tokens) if parent else []
+        self._last: list[int] = list(parent._last) if parent else []
+        self._text: str = parent._text if parent else ""
+        self._results: dict[str, str] = dict(parent._results) if parent else {}
+
+    def add(self, text: str) -> None:
+        self._text += text
+
+    def generate(self, name: str, tokens: int) -> None:
+        self._prefill()
+        # the first one comes from the prompt's logits, and the last one need not be evaluated
+        made = [-1 - number for number in range(tokens)]
+        self._place, new = self._plan.new(self._place, made[:-1])
+        self._plan.decoded += new
+        self._last = made[-1:]
+        self._tokens += self._plan.placeholder * tokens
+        self._results[name] = PLACEHOLDER * tokens
+
+    def select(self, name: str, options: Sequence[str]) -> None:
+        self._prefill()
+        for option in options:
+            tokens = self._plan.tokenize(option, start=False)
+            self._plan.prefilled += self._plan.new(self._place, tokens[:-1])[1]
+        self._text = self._results[name] = options[0]
+
+    def extract(self, name: str, schema: type[BaseModel], tokens: int) -> None:
+        self._prefill()
+        size = len(self._plan.tokenize(self._expected, start=False)) - 1
+        chosen = sum(
+            1
+            if get_origin(schema.model_fields[field].annotation) is Literal
+            # and the token that ends it
+            else len(self._plan.tokenize(str(value), start=False)) + 1
+            for field, value in json.loads(self._expected).items()
+        )
+        self._plan.decoded += min(chosen, size)
+        self._plan.prefilled += max(0, size - chosen)
+        self._text = self._results[name] = self._expected
+
+    def user(self, text: str) -> None:
+        self._text += f"<|im_start|>user\n{text}<|im_end|>\n"
+
+    def assistant(self, name: str, tokens: int) -> None:
+        self._text += "<|im_start|>assistant\n"
+        self.generate(name, tokens)
+        self._text += "<|im_end|>\n"
+
+    def fork(self, n: int, body: Callable[[Branch, int], None]) -> Sequence[Branch]:
+        branches = [PlanBranch(self._plan, self._expected, self) for _ in range(n)]
+        for index, branch in enumerate(branches):
+            body(branch, index)
+        return branches
+
+    def __getitem__(self, name: str) -> str:
+        return self._results[name]
+
+    def _prefill(self) -> None:
+        """What was appended since the last request."""
+        tokens = self._plan.tokenize(self._text, start=not self._tokens, control=True)
+        self._place, new = self._plan.new(self._place, [*self._last, *tokens])
+        self._plan.prefilled += new
+        self._tokens += tokens
+        self._plan.prompts.append(list(self._tokens))
+        self._last, self._text = [], ""

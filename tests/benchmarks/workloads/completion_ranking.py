@@ -1,0 +1,52 @@
+"""Few-shot completion ranking: which of four endings goes on best.
+
+treegram scores all four and takes the likeliest per token; the other engines follow the likeliest
+token among those that some ending allows. That is fewer tokens for them, and often another ending.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .base import Branch, Workload
+from .data import Choice, Data
+
+SHOTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    shots: str
+    context: str
+    endings: tuple[str, ...]
+    right: str
+
+
+def completion_ranking(data: Data, rows: int) -> Workload:
+    """So many contexts behind the same examples."""
+    shots = "".join(
+        f"{shot.question}{_ending(shot, shot.right)}\n\n" for shot in data.endings[:SHOTS]
+    )
+    made = [
+        Row(
+            shots,
+            choice.question,
+            tuple(_ending(choice, i) for i in range(len(choice.options))),
+            _ending(choice, choice.right),
+        )
+        for choice in data.endings[SHOTS : SHOTS + rows]
+    ]
+    return Workload(
+        "completion ranking", made, _program, is_right=lambda row, answer: answer == row.right
+    )
+
+
+def _ending(choice: Choice, index: int) -> str:
+    return f" {choice.options[index]}"
+
+
+def _program(s: Branch, row: Row) -> str:
+    s.add(row.shots)
+    s.add(row.context)
+    s.select("ending", row.endings)
+    return s["ending"]

@@ -1,0 +1,110 @@
+"""Pinned prefixes through the engine and through a real model."""
+
+from __future__ import annotations
+
+import pytest
+
+import treegram as tg
+from treegram.lang.base import GenRequest
+from treegram.radix_cache import RadixCache
+from treegram.runtime.base import Vocabulary
+from treegram.runtime.engine import Engine
+from treegram.runtime.fake import FakeDecoder
+from treegram.runtime.generation import Generation
+from treegram.runtime.model import ModelOptions
+from treegram.runtime.request import EngineRequest
+from treegram.runtime.runtime import Runtime
+
+N_VOCAB = 32
+VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
+SHOTS = [5, 6, 7, 8, 9, 10, 11, 12]
+
+
+def submit(engine: Engine, tokens: list[int], *, pin: str = "") -> list[BaseException | None]:
+    """Runs one request to its end: a pin, or a generation of one token."""
+    ended: list[BaseException | None] = []
+    generation = None if pin else Generation(GenRequest((), max_tokens=1), VOCABULARY)
+    engine.submit(
+        EngineRequest(
+            list(tokens),
+            len(tokens) - 1,
+            lambda _, error: ended.append(error),
+            generation,
+            pin=pin,
+        )
+    )
+    for _ in range(100):
+        if ended:
+            break
+        engine.step()
+    return ended
+
+
+def flood(engine: Engine) -> None:
+    for first in range(1, 30):
+        assert submit(engine, [first] * 20) == [None]
+
+
+def test_what_is_pinned_is_evaluated_once_whatever_comes_between() -> None:
+    decoder = FakeDecoder(n_cells=64)
+    engine = Engine(decoder, host_bytes=8 * 32, idle_cells=0, logits_bytes=0)
+    assert submit(engine, SHOTS, pin="shots") == [None]
+    assert decoder.evaluated_tokens == len(SHOTS)
+    flood(engine)
+    before = decoder.evaluated_tokens
+    assert submit(engine, [*SHOTS, 1]) == [None]
+    assert decoder.evaluated_tokens == before + 1
+    engine.unpin("shots")
+    flood(engine)
+    before = decoder.evaluated_tokens
+    assert submit(engine, [*SHOTS, 1]) == [None]
+    assert decoder.evaluated_tokens == before + len(SHOTS) + 1
+
+
+def test_a_pin_that_does_not_fit_fails_its_request_and_no_other() -> None:
+    engine = Engine(FakeDecoder(n_cells=64), host_bytes=8 * 4, idle_cells=0)
+    (error,) = submit(engine, SHOTS, pin="shots")
+    assert isinstance(error, tg.ParameterError)
+    assert "host_bytes: 'shots' of 8 tokens cannot be pinned" in str(error)
+    assert isinstance(engine.cache, RadixCache)
+    engine.cache.check_integrity()
+    assert engine.cache.pins() == ()
+    assert submit(engine, [*SHOTS, 1]) == [None]
+
+
+def test_the_priority_of_a_request_reaches_the_eviction_policy() -> None:
+    decoder = FakeDecoder(n_cells=64)
+    engine = Engine(decoder, host_bytes=8 * 45, idle_cells=0, logits_bytes=0, eviction="priority")
+    ended: list[object] = []
+    request = EngineRequest(
+        list(SHOTS), len(SHOTS) - 1, lambda _, error: ended.append(error), priority=1
+    )
+    engine.submit(request)
+    while not ended:
+        engine.step()
+    flood(engine)
+    assert engine.cache.match(SHOTS) == len(SHOTS)
+
+
+def test_an_unknown_policy_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(tg.ParameterError, match=r"eviction: expected lru, lfu, .*; got 'fifo'"):
+        ModelOptions(eviction="fifo")  # type: ignore[arg-type]  # the mistake that is tested
+
+
+@tg.function
+def classify(s: tg.State, text: str) -> None:
+    s += tg.system("Is the text about food? Answer yes or no. " * 4)
+    s += tg.user(text)
+    s += tg.assistant(tg.select("answer", ["yes", "no"]))
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_a_program_finds_its_pinned_prefix_in_a_real_model() -> None:
+    with Runtime(options=ModelOptions(n_ctx=1024, prepared_bytes=0)) as runtime:
+        model = runtime.model()
+        with classify.cache(model=model) as pinned:
+            assert pinned.tokens > 40
+            assert model.stats().cache.pinned_tokens == pinned.tokens
+            state = classify.run("Bread and cheese.", model=model)
+            assert state.meta("answer").usage.cached_tokens >= pinned.tokens

@@ -1,0 +1,150 @@
+"""The engine over a fake decoder whose sequences cannot be cut."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from treegram.lang.base import GenRequest
+from treegram.lang.errors import EngineError
+from treegram.runtime.base import Logits, NoSlot, Vocabulary
+from treegram.runtime.engine import Engine
+from treegram.runtime.fake import FakeDecoder, fake_logits
+from treegram.runtime.generation import Generation
+from treegram.runtime.request import EngineRequest
+
+N_VOCAB = 32
+VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
+
+
+class Outcome:
+    """A greedy generation behind a prompt, and how it ended."""
+
+    def __init__(self, prompt: list[int], max_tokens: int = 6) -> None:
+        self.prompt = prompt
+        self.generation = Generation(GenRequest((), max_tokens=max_tokens), VOCABULARY)
+        self.ended: list[BaseException | None] = []
+        self.request = EngineRequest(
+            list(prompt),
+            len(prompt) - 1,
+            lambda _, error: self.ended.append(error),
+            self.generation,
+        )
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it is what greedy decoding gives with no cache, no batch and no engine."""
+        tokens = list(self.prompt)
+        for _ in self.generation.tokens:
+            tokens.append(int(fake_logits(tokens, N_VOCAB).argmax()))
+        return self.ended == [None] and tokens[len(self.prompt) :] == self.generation.tokens
+
+
+def run(engine: Engine, *outcomes: Outcome) -> None:
+    for outcome in outcomes:
+        engine.submit(outcome.request)
+    for _ in range(3000):
+        engine.step()
+        engine.cache.check_integrity()
+        if not engine.stats().running and not engine.stats().waiting:
+            return
+    pytest.fail("the engine did not finish")
+
+
+def text(rng: random.Random, n: int) -> list[int]:
+    return rng.choices(range(1, N_VOCAB), k=n)
+
+
+def test_rows_that_come_together_compute_their_prefix_once() -> None:
+    """The first one stops where the others leave it, so that they find a state there."""
+    decoder = FakeDecoder(n_cells=2048, n_seqs=64, n_batch=512, can_cut=False)
+    engine, rng = Engine(decoder, measure_minimum=True), random.Random(2)
+    shared = text(rng, 200)
+    outcomes = [Outcome([*shared, 1 + i % 31, *text(rng, 12)]) for i in range(32)]
+    run(engine, *outcomes)
+    assert all(outcome.is_right for outcome in outcomes)
+    stats = engine.stats()
+    assert stats.minimum_tokens is not None
+    assert stats.evaluated_tokens <= 1.05 * stats.minimum_tokens
+
+
+def test_rows_one_after_the_other_compute_their_prefix_twice() -> None:
+    decoder = FakeDecoder(n_cells=2048, n_seqs=64, n_batch=512, can_cut=False)
+    engine, rng = Engine(decoder), random.Random(2)
+    shared = text(rng, 200)
+    for i in range(8):
+        outcome = Outcome([*shared, 1 + i, *text(rng, 12)])
+        run(engine, outcome)
+        assert outcome.is_right
+    assert engine.stats().evaluated_tokens < 2 * 200 + 8 * 20
+
+
+def test_a_repeated_prompt_evaluates_none_of_it() -> None:
+    decoder = FakeDecoder(can_cut=False)
+    engine, prompt = Engine(decoder), text(random.Random(1), 40)
+    run(engine, Outcome(prompt))
+    before = decoder.evaluated_tokens
+    again = Outcome(prompt, max_tokens=1)
+    run(engine, again)
+    assert again.is_right
+    assert decoder.evaluated_tokens == before
+
+
+def test_options_are_scored_behind_one_prompt() -> None:
+    """What a select does: the logits behind each of several tails of one prompt."""
+    decoder = FakeDecoder(n_cells=512, can_cut=False)
+    engine, rng = Engine(decoder), random.Random(4)
+    prompt = text(rng, 60)
+    tails = [text(rng, 1 + i) for i in range(6)]
+    found: dict[tuple[int, ...], Logits] = {}
+    for tail in tails:
+
+        def note(n: int, logits: Logits, tail: list[int] = tail) -> None:
+            found[tuple(tail[:n])] = logits.copy()
+
+        engine.submit(
+            EngineRequest(
+                [*prompt, *tail], len(prompt) - 1, lambda *_: None, on_logits=note, tail=len(tail)
+            )
+        )
+    run(engine)
+    for tokens, logits in found.items():
+        assert (logits == fake_logits([*prompt, *tokens], N_VOCAB)).all()
+    assert len(found) >= sum(map(len, tails)) - 5
+    assert decoder.evaluated_tokens <= 60 + sum(map(len, tails)) + len(tails)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_programs_under_pressure(seed: int) -> None:
+    """Few states, few cells, little host memory, and a decoder that fails now and then."""
+    rng = random.Random(seed)
+    decoder = FakeDecoder(
+        n_cells=rng.choice([96, 160]), n_seqs=rng.choice([2, 4, 9]), n_batch=32, can_cut=False
+    )
+    engine = Engine(
+        decoder,
+        host_bytes=rng.choice([0, 400, 1 << 20]),
+        idle_cells=rng.choice([0, 40]),
+        logits_bytes=rng.choice([0, 1 << 20]),
+        chunk_tokens=8,
+        max_running=6,
+    )
+    seen = [text(rng, 30)]
+    for _ in range(6):
+        outcomes = []
+        for _ in range(8):
+            base = rng.choice(seen)
+            seen.append([*base[: rng.randint(1, len(base))], *text(rng, rng.randint(1, 12))][:60])
+            outcomes.append(Outcome(seen[-1], max_tokens=rng.randint(1, 10)))
+        if rng.random() < 0.5:
+            decoder.failures.append(NoSlot())
+        is_broken = rng.random() < 0.3
+        if is_broken:
+            decoder.failures.append(EngineError("llama_decode failed"))
+        run(engine, *outcomes)
+        for outcome in outcomes:
+            failed = [e for e in outcome.ended if isinstance(e, EngineError)]
+            assert outcome.is_right or (is_broken and len(failed) == len(outcome.ended) == 1)
+    engine.cache.clear()
+    assert decoder.held_cells == 0
