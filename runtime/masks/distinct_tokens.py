@@ -30,6 +30,9 @@ _ENDS = {ord("{"): rb"\}", ord("["): rb"\]", ord('"'): b'"'}
 _WHOLE = rb'"[^"]*"|\{\s*\}|\[\s*\]|(?:[-+0-9eE.]|true|false|null)[,\]}\s]'
 """A value that begins and ends in one token."""
 
+_NEXT = rb",.*[^\s]"
+"""What may begin a value after a separator."""
+
 _QUOTES = re.compile(rb'\\.|(")', re.DOTALL)
 
 
@@ -55,8 +58,12 @@ class DistinctTokens:
             can_end = np.zeros(len(mask), dtype=bool)
             texts = {value.text for value in self._automaton.values_in_writing(configuration)}
             # where fresh values are always left, ending a value does no harm: repeating one does
-            then = b".*(?:%s)" % _WHOLE if self._automaton.has_endless_values() else b""
-            for pattern in {_ending(text) + then if text else _WHOLE for text in texts} or {_WHOLE}:
+            is_endless = self._automaton.has_endless_values()
+            then = b".*(?:%s)" % _WHOLE if is_endless else b""
+            patterns = {_ending(text) + then if text else _WHOLE for text in texts}
+            if not texts:
+                patterns = {_WHOLE} if is_endless else {_WHOLE, _NEXT}
+            for pattern in patterns:
                 can_end |= self._tokens_with(pattern)
             suspects = np.flatnonzero(mask & can_end)
         for token in suspects.tolist():
@@ -86,6 +93,8 @@ class DistinctTokens:
         while pending:
             node, here = pending.pop()
             values = [value.possible for value in automaton.values_in_writing(here)]
+            if not values and within is None:
+                continue  # far from a value, in a string for one
             for byte, child in self._trie.children(node).items():
                 if within is not None and child not in within:
                     continue

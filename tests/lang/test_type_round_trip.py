@@ -319,7 +319,8 @@ def test_bounds_on_dates_are_exact() -> None:
     bounds = [days[2], datetime.date(2000, 2, 29), datetime.date(2001, 9, 30), datetime.date.max]
     for bound in bounds:
         for name in ("ge", "gt", "le", "lt"):
-            within = Annotated[datetime.date, Field(**{name: bound})]
+            bounds_of: dict[str, Any] = {name: bound}
+            within = Annotated[datetime.date, Field(**bounds_of)]
             try:
                 grammar = Grammar.from_schema(within)
             except SchemaError:
