@@ -141,7 +141,8 @@ class RadixCache:
         live = path[-1 - len(parked)]
         tiers.lock(live)
         tiers.tree.lock(bottom)  # keeps the parked part in the tree while cells are being freed
-        tiers.requeue(bottom)
+        for node in path[1:]:
+            tiers.requeue(node)
         try:
             seq = tiers.take_sequence(live)
             lease = Lease(seq, namespace, live, live.stop, live.stop, priority)
@@ -152,8 +153,10 @@ class RadixCache:
             raise
         finally:
             tiers.tree.unlock(bottom)
-            tiers.requeue(bottom)
+            for node in path[1:]:
+                tiers.requeue(node)
             tiers.forget_lost()
+            tiers.enforce_host_budget()
         lease.cached_tokens = lease.length = lease.committed
         tiers.counters.queried_tokens += queried_tokens
         tiers.counters.hit_tokens += lease.cached_tokens
@@ -344,4 +347,5 @@ class RadixCache:
             and node.lock_count == 1
             and not node.children
             and node.blob is None
+            and node.file is None
         )

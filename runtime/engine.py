@@ -37,6 +37,7 @@ from .stats import EngineStats
 
 LOG = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 5e-5
+TAKEN_PER_STEP = 64  # new requests that are read between two batches
 
 IDLE_S = 1.0
 """How long nothing is asked before `on_idle` is called, and between two calls."""
@@ -195,11 +196,21 @@ class Engine:
     # --- the engine's thread ---------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._serve()
+            self._save()
+        finally:
+            with self._wake:
+                self._closing = True
+            self._fail_all("the engine was closed while this request was running")
+            self._on_stop()
+
+    def _serve(self) -> None:
         while True:
             with self._wake:
                 is_idle = not self._await_work()
                 if self._closing:
-                    break
+                    return
             try:
                 if is_idle:
                     self._may_tidy = False
@@ -208,8 +219,6 @@ class Engine:
                     self.step()
             except Exception as error:  # a bug of ours must reach the callers, not hang them
                 self._fail_all(f"the engine failed: {error!r}", error)
-        self._shut_down()
-        self._on_stop()
 
     def _await_work(self) -> bool:
         """Waits for something to do; False if nothing came for a while that `on_idle` can use."""
@@ -219,7 +228,7 @@ class Engine:
         self._may_tidy = True
         return True
 
-    def _shut_down(self) -> None:
+    def _save(self) -> None:
         running = list(self._scheduler.running)
         try:
             for request in running:
@@ -228,7 +237,6 @@ class Engine:
         except Exception:  # what is not saved is evaluated again
             LOG.exception("prefixes could not be saved to disk")
         self._scheduler.running = running
-        self._fail_all("the engine was closed while this request was running")
 
     def _has_work(self) -> bool:
         return bool(self._scheduler.running or self._scheduler.waiting)
@@ -266,29 +274,31 @@ class Engine:
             name = self._unpins.popleft()
             if isinstance(self.cache, RadixCache):
                 self.cache.unpin(name)
-        while self._inbox:
+        for _ in range(min(len(self._inbox), TAKEN_PER_STEP)):
             request = self._inbox.popleft()
-            self._respell(request)
-            request.prompt_tokens = len(request.tokens)
-            if request.generation is not None:
-                try:
-                    request.tokens.extend(request.generation.start())
-                except Exception as error:
-                    self._end(request, error)
-                    continue
-                if request.is_finished:
-                    self._end(request, None)
-                    continue
-                if len(request.tokens) >= self._decoder.n_cells:
-                    self._end_full(request)
-                    continue
-                request.limit = len(request.tokens) - 1
-            request.prefill = np.array(request.tokens, np.int32)
-            request.prefill_tokens = len(request.tokens)
-            if request.generation is not None or request.on_logits is not None:
-                prefix = request.prefill[: request.limit + 1]
-                request.branch = prefix_digest(prefix, request.namespace)
-            self._scheduler.waiting.add(request)
+            try:
+                self._take(request)
+            except Exception as error:
+                self._end(request, error)
+
+    def _take(self, request: EngineRequest) -> None:
+        self._respell(request)
+        request.prompt_tokens = len(request.tokens)
+        if request.generation is not None:
+            request.tokens.extend(request.generation.start())
+            if request.is_finished:
+                self._end(request, None)
+                return
+            if len(request.tokens) >= self._decoder.n_cells:
+                self._end_full(request)
+                return
+            request.limit = len(request.tokens) - 1
+        request.prefill = np.array(request.tokens, np.int32)
+        request.prefill_tokens = len(request.tokens)
+        if request.generation is not None or request.on_logits is not None:
+            prefix = request.prefill[: request.limit + 1]
+            request.branch = prefix_digest(prefix, request.namespace)
+        self._scheduler.waiting.add(request)
 
     def _respell(self, request: EngineRequest) -> None:
         """Gives text of the prompt that was generated before the tokens it was generated as."""
@@ -359,8 +369,8 @@ class Engine:
         self._no_slots = 0
         self._steps += 1
         self._evaluated += len(batch.tokens)
-        lengths = (piece.stop - piece.start for piece in slices)
-        self._pace.observe(sum(n for n in lengths if n > Scheduler.SHORT), seconds)
+        prefill = [piece for piece in slices if piece.start < piece.request.prefill_tokens]
+        self._pace.observe(sum(piece.stop - piece.start for piece in prefill), seconds)
         for piece in slices:
             lease = piece.request.lease
             assert lease is not None
@@ -460,10 +470,8 @@ class Engine:
         The context starts afresh; what was parked or stored is still cached.
         """
         failed = {id(piece.request) for piece in slices}
-        running, self._scheduler.running = self._scheduler.running, []
-        self._decoder.clear()
-        self.cache.forget_live()
-        for request in reversed(running):
+        self._forget_live()
+        for request in reversed(self._scheduler.take_running()):
             request.lease = None
             if id(request) in failed:
                 self._end(request, EngineError(reason))
@@ -477,17 +485,21 @@ class Engine:
             inbox, self._inbox = list(self._inbox), deque()
         # a step that broke inside admission leaves a request both running and waiting
         requests = dict.fromkeys([*self._scheduler.running, *self._scheduler.waiting, *inbox])
-        self._scheduler.running.clear()
+        self._scheduler.take_running()
         self._scheduler.waiting.clear()
-        for request in requests:
-            request.lease = None
-        if not self._closing:
-            self._decoder.clear()
-            self.cache.forget_live()
-        for request in requests:
-            error = EngineError(reason)  # each its own: notes of one program are not another's
-            error.__cause__ = cause
-            self._end(request, error)
+        try:
+            if not self._closing:
+                self._forget_live()
+        finally:
+            for request in requests:
+                request.lease = None
+                error = EngineError(reason)  # each its own: notes of one program are not another's
+                error.__cause__ = cause
+                self._end(request, error)
+
+    def _forget_live(self) -> None:
+        self._decoder.clear()
+        self.cache.forget_live()
 
 
 def _ended(request: EngineRequest, error: BaseException | None) -> None:

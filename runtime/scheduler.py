@@ -214,6 +214,12 @@ class Scheduler:
         self.waiting.put_back(request)
         self.preempted += 1
 
+    def take_running(self) -> list[EngineRequest]:
+        """Empties the batch, whose leases are void; returns who was in it."""
+        running, self.running = self.running, []
+        self._allowed = self._max_running
+        return running
+
     def retire(self, request: EngineRequest, *, keep: bool) -> None:
         """Ends a running request; `keep` commits what it computed to the cache."""
         if request.lease is not None:

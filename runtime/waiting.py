@@ -3,7 +3,7 @@
 Sorted by their tokens, requests come in the depth-first order of the trie that they form, which
 evaluates each shared prefix once with room for only the longest request (SGLang, arXiv:2312.07104,
 theorem 3.1). The scan goes on from whom it admitted last and starts over at the end. So that nobody
-starves, the oldest request goes first once too many others were admitted before it.
+starves, a request goes first once too many others were admitted before it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from .request import EngineRequest
 
@@ -45,8 +46,8 @@ class _Level:
 class WaitingQueue:
     """Waiting requests by priority, then depth-first. Not thread-safe.
 
-    PATIENCE: a request is overtaken by at most this many others, plus twice as many as waited when
-    it came.
+    PATIENCE: a request is overdue after this many admissions, plus twice as many as waited when it
+    came; those that are overdue go first, the longest overdue before the others.
     """
 
     PATIENCE = 64
@@ -54,6 +55,7 @@ class WaitingQueue:
     def __init__(self) -> None:
         self._levels: dict[int, _Level] = {}
         self._tickets: dict[EngineRequest, _Ticket] = {}  # oldest first
+        self._deadlines: list[tuple[int, int, _Ticket]] = []  # a heap; some have left already
         self._returned: deque[EngineRequest] = deque()
         self._serial = self._admissions = 0
 
@@ -76,6 +78,7 @@ class WaitingQueue:
             request, name + tokens.astype(">i4").tobytes(), len(name), self._serial, deadline
         )
         self._tickets[request] = ticket
+        heappush(self._deadlines, (deadline, self._serial, ticket))
         insort(self._levels.setdefault(request.priority, _Level()).tickets, ticket)
 
     def put_back(self, request: EngineRequest) -> None:
@@ -104,23 +107,26 @@ class WaitingQueue:
         """Takes all of them out."""
         self._levels.clear()
         self._tickets.clear()
+        self._deadlines.clear()
         self._returned.clear()
 
     def _order(self) -> Iterator[tuple[_Level, int, int]]:
         """Runs of tickets: (level, from, to)."""
-        oldest = next(iter(self._tickets.values()), None)
-        is_overdue = oldest is not None and self._admissions >= oldest.deadline
+        while self._deadlines and self._tickets.get(self._deadlines[0][2].request) is None:
+            heappop(self._deadlines)
+        first = self._deadlines[0][2] if self._deadlines else None
+        is_overdue = first is not None and self._admissions >= first.deadline
         if self._returned:
             returned = [_Ticket(request, b"", 0, 0, 0) for request in self._returned]
             yield _Level(returned), 0, len(returned)
-        if oldest is not None and is_overdue:
-            yield _Level([oldest]), 0, 1
+        if first is not None and is_overdue:
+            yield _Level([first]), 0, 1
         for priority in sorted(self._levels, reverse=True):
             level = self._levels[priority]
             level.held = None
-            first = bisect_left(level.tickets, level.after, key=lambda t: t.key)
-            yield level, first, len(level.tickets)
-            yield level, 0, first
+            start = bisect_left(level.tickets, level.after, key=lambda t: t.key)
+            yield level, start, len(level.tickets)
+            yield level, 0, start
 
 
 class Scan:

@@ -30,7 +30,7 @@ _ENDS = {ord("{"): rb"\}", ord("["): rb"\]", ord('"'): b'"'}
 _WHOLE = rb'"[^"]*"|\{\s*\}|\[\s*\]|(?:[-+0-9eE.]|true|false|null)[,\]}\s]'
 """A value that begins and ends in one token."""
 
-_NEXT = rb",.*[^\s]"
+_NEXT = rb",\s*[^\s]"
 """What may begin a value after a separator."""
 
 _QUOTES = re.compile(rb'\\.|(")', re.DOTALL)
@@ -56,20 +56,29 @@ class DistinctTokens:
                 within = self._passed(suspects, prefix, node) if len(suspects) <= FEW else None
                 self._strike_repeated(mask, configuration, node, within)
             can_end = np.zeros(len(mask), dtype=bool)
-            texts = {value.text for value in self._automaton.values_in_writing(configuration)}
-            # where fresh values are always left, ending a value does no harm: repeating one does
-            is_endless = self._automaton.has_endless_values()
-            then = b".*(?:%s)" % _WHOLE if is_endless else b""
-            patterns = {_ending(text) + then if text else _WHOLE for text in texts}
-            if not texts:
-                patterns = {_WHOLE} if is_endless else {_WHOLE, _NEXT}
-            for pattern in patterns:
+            values = self._automaton.values_in_writing(configuration)
+            texts = {value.text.lstrip() for value in values}
+            for pattern in self._patterns(texts):
                 can_end |= self._tokens_with(pattern)
             suspects = np.flatnonzero(mask & can_end)
         for token in suspects.tolist():
             data = self._trie.pieces[token][len(prefix) :]
             if self._automaton.run(configuration, data) is None:
                 mask[token] = False
+
+    def _patterns(self, texts: set[bytes]) -> set[bytes]:
+        """Regexes of the tokens that may begin or end another value than those in writing."""
+        further = b"%s|%s" % (_WHOLE, _NEXT)
+        patterns = set() if texts else {further}
+        for text in texts:
+            # where fresh values are always left, ending one does no harm: beginning another may
+            if not self._automaton.has_endless_values():
+                patterns.add(_ending(text))
+            if _is_in_string(text):
+                patterns.add(b'".*(?:%s)' % further)
+            else:
+                patterns.add(further)
+        return patterns
 
     def _passed(self, tokens: NDArray[np.int64], prefix: bytes, node: int) -> set[int]:
         """The nodes below `node`, which spells `prefix`, on the ways to `tokens`."""
@@ -117,8 +126,9 @@ class DistinctTokens:
 
 def _ending(text: bytes) -> bytes:
     """A regex that a token matches if it can end the value that begins with `text`."""
-    end = _ENDS.get(text[0])
-    if end is None:
-        return rb'[",\]}\s]'
-    in_string = text[0] != ord('"') and sum(map(bool, _QUOTES.findall(text))) % 2 == 1
-    return rb'".*' + end if in_string else end
+    end = _ENDS.get(text[0], rb'[",\]}\s]') if text else _WHOLE
+    return rb'".*' + end if text[:1] != b'"' and _is_in_string(text) else end
+
+
+def _is_in_string(text: bytes) -> bool:
+    return sum(map(bool, _QUOTES.findall(text))) % 2 == 1

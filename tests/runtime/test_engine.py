@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -368,3 +369,39 @@ def test_a_forked_process_is_told_that_the_engine_stayed_behind(
     monkeypatch.setattr("os.getpid", lambda: -1)
     with pytest.raises(EngineError, match="forked"):
         submit(engine, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "namespace"), [([1, 2, 3], "\ud800"), ([1, 2**40], ""), ([1, 2, 500, 4], "")]
+)
+def test_a_request_that_cannot_be_read_fails_alone(tokens: list[int], namespace: str) -> None:
+    engine = Engine(FakeDecoder(), pieces=VOCABULARY.pieces)
+    good = submit(engine, [1, 2, 3, 4])
+    run(engine)
+    ended: list[BaseException | None] = []
+    engine.submit(
+        EngineRequest(tokens, 1, lambda _, error: ended.append(error), namespace=namespace)
+    )
+    after = submit(engine, [1, 2, 3, 4])
+    run(engine)
+    assert len(ended) == 1
+    assert isinstance(ended[0], Exception)
+    assert good.generation.tokens == after.generation.tokens == after.expected
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_engine_that_cannot_recover_ends_its_requests_and_takes_no_more() -> None:
+    class Broken(FakeDecoder):
+        def clear(self) -> None:
+            raise EngineError("clear failed")
+
+    decoder = Broken()
+    decoder.failures = [EngineError("boom")]
+    engine = Engine(decoder)
+    done = threading.Event()
+    engine.start()
+    engine.submit(EngineRequest([1, 2, 3], 2, lambda *_: done.set()))
+    assert done.wait(10)
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        submit(engine, [1])

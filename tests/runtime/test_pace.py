@@ -80,6 +80,16 @@ def test_once_measured_chunks_fit_the_target() -> None:
     assert pace.chunk() == 16, "nobody waits for ever"
 
 
+def test_a_slow_first_step_is_forgotten() -> None:
+    """The smallest chunks are measured, too."""
+    pace = Pace(0.05, most=128)
+    pace.observe(0, 0.020)
+    pace.observe(128, 0.020 + 128 * 0.002)
+    for _ in range(100):
+        pace.observe(pace.chunk(), 0.020 + pace.chunk() * 0.0005)
+    assert pace.chunk() == pytest.approx(60, abs=2)
+
+
 @pytest.mark.parametrize("n", [1, 64])
 def test_without_a_target_chunks_are_as_large_as_may_be(n: int) -> None:
     pace = Pace(inf, most=n)

@@ -136,6 +136,27 @@ def test_nobody_starves(ahead: int, rng: random.Random) -> None:
     raise AssertionError("it waits for ever")
 
 
+def test_a_short_queue_owes_its_turn_soon_whoever_waits_longer() -> None:
+    queue = WaitingQueue()
+    for i in range(500):
+        queue.add(waiting([5, i]))
+    queue.add(waiting([1], -1))
+    for _ in range(500):
+        request = queue.scan().next()
+        assert request is not None
+        queue.remove(request, admitted=True)
+    late = waiting([2], -1)
+    queue.add(late)
+    for n in range(queue.PATIENCE + 5):
+        queue.add(waiting([9, n]))
+        request = queue.scan().next()
+        assert request is not None
+        queue.remove(request, admitted=True)
+        if request is late:
+            return
+    raise AssertionError("it is overdue")
+
+
 def run_groups(order: list[list[int]]) -> int:
     """Tokens that an engine evaluates for prompts sent in this order, with room for one group."""
     decoder = FakeDecoder(n_cells=64, n_seqs=8, n_batch=64)
