@@ -4,9 +4,9 @@ A `Configuration` is every place in the grammar that the text so far can have le
 (state, stack) pairs, closed under moves that consume nothing. A state is one of the network's
 (`network.py`) or, inside a terminal, one of the terminal's own (`terminals.py`). Equal
 configurations are one object, and each remembers where its bytes lead, so a second walk over the
-same ground is dict look-ups. Stacks are linked and shared; what repetitions count and lists and
-objects remember are values in stack frames (`scopes.py`), so bounds cost nothing until they are
-near.
+same ground is dict look-ups. Stacks are shared as a graph (`frames.py`), so alternatives do not
+multiply with depth; what repetitions count and lists and objects remember are values in its frames
+(`scopes.py`), so bounds cost nothing until they are near.
 
 Configurations are immutable values apart from their memo, which only ever gains entries that any
 thread would compute alike: an automaton may be used from several threads. They are objects, not
@@ -19,24 +19,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from ..errors import GrammarError
 from ..ir.graph import ALL_BYTES
 from ..ir.nodes import Rules
+from .byte_classes import byte_classes
+from .closure import Closed, Closure
 from .configuration import Configuration, ForcedRun, Parts, Place, Steady, Successors
+from .configuration_table import ConfigurationTable
 from .counted_terminal import CountedState
-from .dominance import without_dominated
-from .frames import Frame, FrameTable, Held, is_next
+from .frames import Frame, FrameTable, Stack, contents, holders, kept_in, without_values
+from .kept_values import Kept, is_next
+from .legal_bytes import LegalBytes
+from .lowering import lower
 from .measured_terminal import MeasuredState
-from .network import ENTER, GO, RETURN, TERMINAL, Network, lower
+from .network import Network
 from .stack_moves import StackMoves
 from .terminal_state import TerminalState
-from .value_watch import Doubts, ValueInWriting, ValueWatch
-
-MAX_CONFIGURATIONS = 20_000
-"""Interned configurations before the memo is dropped and begun again."""
-
-MAX_PLACES = 20_000
-"""Places in one configuration before the grammar is refused as too ambiguous."""
+from .value_watch import ValueInWriting, ValueWatch
 
 MAX_MEMO = 4096
 """Longer texts than a byte that one configuration remembers the end of."""
@@ -72,7 +70,6 @@ class Automaton:
         horizon: int | None = None,
     ) -> None:
         self._network = rules if isinstance(rules, Network) else lower(rules, alphabet, controls)
-        self._keeps_values = values == "kept"
         self._frames = FrameTable()
         self._watch = ValueWatch(self, self._network)
         self._moves = StackMoves(
@@ -83,12 +80,13 @@ class Automaton:
             keeps_seen=values != "ignored",
             may_enter=self._watch.has_fresh if values == "entered" else None,
         )
-        self._configurations: dict[tuple[frozenset[Place], bool], Configuration] = {}
-        self._after: dict[Frame, Configuration | None] = {}
-        self._writing: dict[tuple[Configuration, bytes], Configuration] = {}
+        self._table = ConfigurationTable(self._network.scopes, self._frames)
+        self._legal = LegalBytes(self._network, self._moves, self.step)
+        watch = self._watch if values == "kept" else None
+        self._closure = Closure(self._network, self._frames, self._moves, watch)
         start = self._close([(self._network.start, None)])
         assert start is not None, "lower() leaves no grammar without a text"
-        self.start = start
+        self.start = self._table.start = start
 
     def within(self, horizon: int) -> Automaton:
         """This grammar, exact for the next `horizon` bytes after any configuration it adopts.
@@ -111,7 +109,7 @@ class Automaton:
             (s.settled(horizon) if isinstance(s, CountedState | MeasuredState) else s, stack)
             for s, stack in configuration.places
         )
-        return self._intern(places, configuration.accepting)
+        return self._table.intern(places, configuration.accepting)
 
     def careless(self, values: Literal["ignored", "entered"]) -> Automaton:
         """This grammar with less care for values that must be distinct."""
@@ -121,14 +119,18 @@ class Automaton:
         """The configuration as if the grammar began at a state of its network."""
         return self._close([(state, None)])
 
-    def place(
-        self, state: int | TerminalState, frames: Sequence[tuple[int, Held, int | None]]
-    ) -> Configuration:
-        """The configuration of one place, which consumes, on a stack of these frames."""
-        stack: Frame | None = None
-        for after, low, high in frames:
-            stack = self._frames.push(stack, after, low, high)
-        return self._intern(frozenset(((state, stack),)), False)
+    def excerpt(self, place: Place, kept: Kept, *, with_list: bool) -> Configuration:
+        """A place of another automaton of this grammar, as if its stack began above a value.
+
+        That is the one at the top of `kept`. Or `with_list`, as if it began with the list there,
+        which has then seen what it has. All other values are left out.
+        """
+        known: dict[Stack, Stack] = {}
+        for frame in holders(place[1], kept):
+            low, high = contents(frame)
+            known[frame] = self._frames.push(None, frame.after, low, high) if with_list else None
+        stack = self._frames.rebuilt(place[1], known, without_values)
+        return self._table.intern(frozenset(((place[0], stack),)), False)
 
     def adopt(self, configuration: Configuration) -> Configuration:
         """The configuration here that agrees with another automaton's of the same grammar.
@@ -136,19 +138,12 @@ class Automaton:
         Up to the horizon both allow the same bytes and accept alike: an iteration consumes at
         least one byte, so a count above the horizon cannot run out within it.
         """
-        translated: dict[Frame, Frame] = {}
-        places: list[Place] = []
-        for state, stack in configuration.places:
-            chain: list[Frame] = []
-            frame = stack
-            while frame is not None and frame not in translated:
-                chain.append(frame)
-                frame = frame.parent
-            for original in reversed(chain):
-                parent = None if original.parent is None else translated[original.parent]
-                translated[original] = self._moves.adopted(original, parent)
-            places.append((state, None if stack is None else translated[stack]))
-        return self._intern(frozenset(places), configuration.accepting)
+        known: dict[Stack, Stack] = {}
+        places = [
+            (state, self._frames.rebuilt(stack, known, self._moves.adopted))
+            for state, stack in configuration.places
+        ]
+        return self._table.intern(frozenset(places), configuration.accepting)
 
     def step(self, configuration: Configuration, byte: int) -> Configuration | None:
         """The configuration after one more byte, or None if that byte is not legal."""
@@ -160,7 +155,8 @@ class Automaton:
                 written = configuration.written + bytes((byte,))
                 core, doubts = steady[byte]
                 if not doubts or self._watch.dispels(doubts, written):
-                    target = configuration.memo[byte] = self._with_text(core, written)
+                    target = None if core is None else self._table.with_text(core, written)
+                    configuration.memo[byte] = target
                     return target
             edges = self._network.edges
             places: list[Place] = []
@@ -178,11 +174,12 @@ class Automaton:
             if configuration.watched:
                 written = configuration.written + bytes((byte,))
                 begun = self._begun(places, len(configuration.written))
-                target, asked = self._close_watched(begun or places, written)
-                if asked is not None and begun is None:
-                    steady[byte] = Steady(None if target is None else target.core, asked)
+                closed = self._closure.of(begun or places, written)
+                target = self._of(closed, written)
+                if closed.doubts is not None and begun is None:
+                    steady[byte] = Steady(None if target is None else target.core, closed.doubts)
             elif len(places) == 1 and self._is_inside_literal(places[0][0]):
-                target = self._intern(frozenset(places), False)
+                target = self._table.intern(frozenset(places), False)
             else:
                 target = self._close(places)
             configuration.memo[byte] = target
@@ -221,11 +218,11 @@ class Automaton:
 
     def _begun(self, places: list[Place], at: int) -> list[Place] | None:
         """The places once the values that their last byte began have begun `at`; None: no value."""
-        if not any(is_next(frame) for _, frame in places):
+        if not any(is_next(kept_in(stack)) for _, stack in places):
             return None
         return [
-            (state, frame if frame is None else self._frames.begun(frame, at))
-            for state, frame in places
+            (state, stack if stack is None else self._frames.begun(stack, at))
+            for state, stack in places
         ]
 
     def _run_steady(
@@ -242,7 +239,9 @@ class Automaton:
                 break
             core = following
             at += 1
-        return at, self._with_text(core, here.written + data[begin:at])
+        if core is None:
+            return at, None
+        return at, self._table.with_text(core, here.written + data[begin:at])
 
     def _run_terminal(
         self, state: TerminalState, stack: Frame | None, data: bytes, at: int, here: Configuration
@@ -271,92 +270,21 @@ class Automaton:
         if text[begin : begin + size] != data[at : at + size]:
             return at, None
         if begin + size < len(text):
-            return at + size, self._intern(frozenset(((state + size, stack),)), False)
+            return at + size, self._table.intern(frozenset(((state + size, stack),)), False)
         return at + size, self._close([(after, stack)])
 
     def successors(self, configuration: Configuration) -> Successors:
         """Where all 256 bytes lead, computed once per class of bytes that behave alike."""
-        edges = self._network.edges
-        moves: list[tuple[int, int, Place]] = []
-        for state, stack in configuration.places:
-            if isinstance(state, TerminalState):
-                moves += [
-                    (byte, byte, (following, stack))
-                    for byte in state.next_bytes()
-                    if (following := state.step(byte)) is not None
-                ]
-            else:
-                moves += [(first, last, (target, stack)) for first, last, target in edges[state]]
-        bounds = sorted({0, *(move[0] for move in moves), *(move[1] + 1 for move in moves)} - {256})
-        segment_of = {bound: i for i, bound in enumerate([*bounds, 256])}
-        segments: list[list[Place]] = [[] for _ in bounds]
-        for first, last, place in moves:
-            for i in range(segment_of[first], segment_of[last + 1]):
-                segments[i].append(place)
-        targets: list[Configuration | None] = []
-        known: dict[frozenset[Place], int] = {}
-        classes = bytearray()
-        for i, places in enumerate(segments):
-            key = frozenset(places)
-            if key not in known:
-                known[key] = len(targets)
-                targets.append(self._close(places))
-            width = (bounds[i + 1] if i + 1 < len(bounds) else 256) - bounds[i]
-            classes += bytes([known[key]]) * width
-        return Successors(bytes(classes), targets)
+        classes, reached = byte_classes(configuration.places, self._network.edges)
+        return Successors(classes, [self._close(places) for places in reached])
 
     def next_bytes(self, configuration: Configuration) -> bytes:
         """The legal next bytes, in ascending order."""
-        if configuration.legal is None:
-            legal = self._possible_bytes(configuration)
-            if configuration.watched:
-                legal = bytes(b for b in legal if self.step(configuration, b) is not None)
-            configuration.legal = legal
-        return configuration.legal
-
-    def _possible_bytes(self, configuration: Configuration) -> bytes:
-        """The bytes that some place allows, in ascending order: the legal ones, but for values."""
-        legal: set[int] = set()
-        for state, stack in configuration.places:
-            if isinstance(state, TerminalState):
-                legal.update(state.next_bytes())
-            else:
-                for first, last, target in self._network.edges[state]:
-                    if self._moves.is_open(target, stack):
-                        legal.update(range(first, last + 1))
-        return bytes(sorted(legal))
+        return self._legal.after(configuration)
 
     def forced_byte(self, configuration: Configuration) -> int | None:
         """The byte that must come next, or None if there is a choice (stopping is one)."""
-        if configuration.accepting:
-            return None
-        if configuration.watched:
-            return self._only_byte(configuration)
-        only: int | None = None
-        for state, stack in configuration.places:
-            if isinstance(state, TerminalState):
-                legal = state.next_bytes()
-                if len(legal) != 1 or (only is not None and legal[0] != only):
-                    return None
-                only = legal[0]
-                continue
-            for first, last, target in self._network.edges[state]:
-                if not self._moves.is_open(target, stack):
-                    continue
-                if first != last or (only is not None and first != only):
-                    return None
-                only = first
-        return only
-
-    def _only_byte(self, configuration: Configuration) -> int | None:
-        """The only legal byte; None if there are more."""
-        only: int | None = None
-        for byte in self._possible_bytes(configuration):
-            if self.step(configuration, byte) is not None:
-                if only is not None:
-                    return None
-                only = byte
-        return only
+        return self._legal.forced(configuration)
 
     def forced_run(self, configuration: Configuration, limit: int = FORCED_LIMIT) -> ForcedRun:
         """The text that must come next whatever is chosen later; at most `limit` bytes of it."""
@@ -404,9 +332,11 @@ class Automaton:
         Nothing follows where the value that ended there must differ from one that it repeats.
         """
         try:
-            return self._after[frame]
+            return self._table.after[frame]
         except KeyError:
-            following = self._after[frame] = self._close([(frame.after, frame.parent)])
+            following = self._table.after[frame] = self._close(
+                [(frame.after, parent) for parent in frame.parents]
+            )
             return following
 
     def parts(self, configuration: Configuration) -> Parts:
@@ -424,7 +354,7 @@ class Automaton:
             if outside and not inside and not configuration.accepting:
                 rest = configuration
             elif outside:
-                rest = self._intern(frozenset(outside), False)
+                rest = self._table.intern(frozenset(outside), False)
             configuration.parts = Parts(inside, rest)
         return configuration.parts
 
@@ -446,111 +376,11 @@ class Automaton:
 
     def _close(self, places: Sequence[Place]) -> Configuration | None:
         """The configuration of everything reachable from `places` without consuming a byte."""
-        return self._close_watched(places, b"")[0]
+        return self._of(self._closure.of(places, b""), b"")
 
-    def _close_watched(
-        self, places: Sequence[Place], written: bytes
-    ) -> tuple[Configuration | None, Doubts | None]:
-        """The same where values are being written, `written` since the first of them began.
-
-        And what must be true of the texts for the same places to be reached whatever was written;
-        None if nothing would do.
-        """
-        network, push = self._network, self._frames.push
-        edges, moves, unwritten, guards = (
-            network.edges,
-            network.moves,
-            network.unwritten,
-            network.guards,
-        )
-        pending = list(places)
-        seen = set(pending)
-        consuming: list[Place] = []
-        accepting = False
-        is_steady = True
-        doubts: Doubts = ()
-        while pending:
-            place = pending.pop()
-            state, stack = place
-            found: list[Place] = []
-            if isinstance(state, TerminalState):
-                if not state.is_final:
-                    consuming.append(place)
-                if state.accepting:
-                    assert stack is not None, "a terminal returns somewhere"
-                    found.append((stack.after, stack.parent))
-            else:
-                if state in unwritten:
-                    network.write(state)
-                if state in guards and not self._moves.is_open(state, stack):
-                    continue
-                if edges[state]:
-                    consuming.append(place)
-                for op, first, second in moves[state]:
-                    if op == GO:
-                        found.append((first, stack))
-                    elif op <= TERMINAL:
-                        found.append((first, push(stack, second)))
-                    elif op == ENTER:
-                        assert isinstance(first, int)
-                        self._moves.enter(first, stack, found)
-                    else:
-                        assert isinstance(first, int)
-                        assert stack is not None, "members stand inside their object"
-                        self._moves.move(op, first, second, stack, found)
-                if state == RETURN:
-                    if stack is None:
-                        accepting = True
-                    elif stack.after >= 0:
-                        found.append((stack.after, stack.parent))
-                    else:
-                        is_steady &= not self._moves.leave(stack, written, found)
-            for place in found:
-                if place not in seen:
-                    seen.add(place)
-                    pending.append(place)
-            if len(seen) > MAX_PLACES:
-                raise GrammarError(
-                    f"the text so far can be read in more than {MAX_PLACES} ways at once; the "
-                    "grammar is left-recursive or too ambiguous. Rewrite nested or adjacent "
-                    "repetitions that can match the same text"
-                )
-        if self._keeps_values and any(
-            frame is not None and frame.watched for _, frame in consuming
-        ):
-            consuming, doubts = self._watch.watched(consuming)
-            if not self._watch.dispels(doubts, written):
-                consuming, is_steady = [], False
-        known = doubts if is_steady else None
-        if not consuming and not accepting:
-            return None, known
-        return self._with_text(self._intern(frozenset(consuming), accepting), written), known
-
-    def _with_text(self, core: Configuration | None, written: bytes) -> Configuration | None:
-        """The configuration of a core after `written`."""
-        if core is None or not core.writing or not written:
-            return core
-        key = (core, written)
-        configuration = self._writing.get(key)
-        if configuration is None:
-            if len(self._writing) >= MAX_CONFIGURATIONS:
-                self._writing.clear()
-            configuration = Configuration(core.places, core.accepting, written, core)
-            configuration = self._writing.setdefault(key, configuration)
-        return configuration
-
-    def _intern(self, places: frozenset[Place], accepting: bool) -> Configuration:
-        if len(places) > 2:
-            places = without_dominated(places, self._network.scopes)
-        key = (places, accepting)
-        configuration = self._configurations.get(key)
-        if configuration is None:
-            if len(self._configurations) >= MAX_CONFIGURATIONS:
-                self._configurations.clear()
-                self._after.clear()
-                self._writing.clear()
-                self._frames.clear()
-                self.start.memo.clear()
-                self.start.texts.clear()
-            configuration = self._configurations.setdefault(key, Configuration(places, accepting))
-        return configuration
+    def _of(self, closed: Closed, written: bytes) -> Configuration | None:
+        """The configuration of what was reached, after `written`; None if nothing was."""
+        if not closed.places and not closed.accepting:
+            return None
+        core = self._table.intern(frozenset(closed.places), closed.accepting)
+        return self._table.with_text(core, written)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from .frames import Frame
+from .frames import Frame, Stack
 from .terminal_state import TerminalState
 
 if TYPE_CHECKING:
     from .value_watch import Doubts
 
-Place: TypeAlias = "tuple[int | TerminalState, Frame | None]"
+Place: TypeAlias = "tuple[int | TerminalState, Stack]"
 
 
 class Configuration:

@@ -1,109 +1,177 @@
-"""Stacks of the automaton, as linked frames that are shared and interned."""
+"""Stacks of the automaton, shared as a graph.
+
+A grammar's alternatives often differ only in where they return to: a recursive schema whose objects
+have two readings has 2^depth stacks after `depth` opening braces, all with the same frame on top.
+So a frame lies above a set of stacks, and one frame stands for every stack that leads down from it
+(the graph-structured stack of Tomita, 1985; with calls as in Scott and Johnstone's GLL, 2010).
+
+Values that must differ are kept in frames, too. All stacks that a frame stands for keep the same
+ones (`Frame.kept`): stacks in which lists have seen other values are not joined.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Set
+from typing import TypeAlias
 
-
-class Begun(NamedTuple):
-    """Where a value that is being written begins, in the text that its configuration keeps.
-
-    None: with the next byte.
-    """
-
-    at: int | None
-
-    def text(self, written: bytes) -> bytes:
-        """The text of the value so far."""
-        return b"" if self.at is None else written[self.at :]
-
-
-NEXT = Begun(None)
-
+from .kept_values import NEXT, Begun, Kept, is_next
 
 Held: TypeAlias = "int | Begun | frozenset[object] | None"
+Stack: TypeAlias = "Frame | None"
+"""The frame on top; None: the stack is empty."""
+
+Below: TypeAlias = "Stack | frozenset[Stack]"
+"""What a frame lies above: a stack, or the several that it has in common."""
+
+
+def one_or_all(stacks: Set[Stack]) -> Below:
+    """What a frame above these stacks, which all have one meeting, lies above."""
+    return next(iter(stacks)) if len(stacks) == 1 else frozenset(stacks)
 
 
 class Frame:
-    """The top of a stack: where to return to, or which scope is open, above `parent`.
+    """The top of a stack, or of several: where to return to, or which scope is open.
 
-    Made by a `FrameTable`, one object per distinct stack, compared by identity.
+    Made by a `FrameTable`, one object per content and what lies `below`, compared by identity.
     `after` is the return state of a call, or -1 - the index of a scope. What `low` and `high` are
     depends on the scope: for a `Loop` the iterations that it still must and may run, the current
     one included (None: no bound); for a `Bag` the members used and their number; for a `Distinct`
     the values seen; for a `Value` where it begins. The last two are None where they are not kept.
-    `watched`: some `Distinct` in this stack has seen values, or the text of a `Value` is kept.
-    `writing`: the latter.
+
+    Attributes:
+        parents: the stacks below, one or more.
+        kept: what each of the stacks keeps of values that must differ, its top first.
+        watched: some `Distinct` in this stack has seen values, or the text of a `Value` is kept.
+        writing: the latter.
     """
 
-    __slots__ = ("after", "high", "low", "parent", "watched", "writing")
+    __slots__ = ("after", "below", "high", "kept", "low", "parents", "watched", "writing")
 
-    watched: bool
-    writing: bool
-
-    def __init__(self, parent: Frame | None, after: int, low: Held, high: int | None) -> None:
-        self.parent = parent
+    def __init__(
+        self, below: Below, after: int, low: Held, high: int | None, kept: Kept | None
+    ) -> None:
+        self.below = below
+        self.parents = tuple(below) if isinstance(below, frozenset) else (below,)
         self.after = after
         self.low = low
         self.high = high
-        self.writing = isinstance(low, Begun) or (parent is not None and parent.writing)
-        has_seen = isinstance(low, frozenset) and bool(low)
-        self.watched = self.writing or has_seen or (parent is not None and parent.watched)
+        self.kept = kept
+        self.watched = kept is not None and kept.watched
+        self.writing = kept is not None and kept.writing
+
+    def holds(self, kept: Kept) -> bool:
+        """Whether it is this frame that keeps what is at the top of `kept`."""
+        return self.kept is kept and isinstance(self.low, Begun | frozenset)
+
+    def meeting(self) -> Frame | Kept | None:
+        """Stacks with the same meeting may lie below one frame; None is that of the empty stack.
+
+        It is what they keep, if only one list asks something of what is above it: that its value
+        can still be a fresh one, or that a fresh one is left. One of several stacks is enough for
+        that. Of two lists each could be content with another stack, so there a stack meets only
+        itself.
+        """
+        kept = self.kept
+        if kept is None:
+            return None
+        is_fresh_list = isinstance(kept.held, frozenset) and not kept.held
+        return kept if kept.lists + is_fresh_list <= 1 else self
 
 
-def is_next(frame: Frame | None) -> bool:
-    """Whether the next byte begins a value that must differ."""
-    while frame is not None and frame.writing:
-        if frame.low == NEXT:
-            return True
-        if isinstance(frame.low, Begun):
-            return False
-        frame = frame.parent
-    return False
+def kept_in(stack: Stack) -> Kept | None:
+    """What a stack keeps of values that must differ."""
+    return None if stack is None else stack.kept
+
+
+def frames_of(stack: Stack, kept: Kept | None = None) -> Iterator[Frame]:
+    """All frames from a stack down, each once; `kept`: not below those that hold it."""
+    known: set[Stack] = {None, stack}
+    pending = [stack]
+    while pending:
+        frame = pending.pop()
+        if frame is None:
+            continue
+        yield frame
+        if kept is None or not frame.holds(kept):
+            pending += [parent for parent in frame.parents if parent not in known]
+            known.update(frame.parents)
+
+
+def holders(stack: Stack, kept: Kept) -> list[Frame]:
+    """The frames of a stack that hold what is at the top of `kept`: one on each way down."""
+    return [frame for frame in frames_of(stack, kept) if frame.holds(kept)]
+
+
+def contents(frame: Frame) -> tuple[Held, int | None]:
+    """What a frame holds: its `low` and `high`."""
+    return frame.low, frame.high
+
+
+def without_values(frame: Frame) -> tuple[Held, int | None]:
+    """The same but for values that must differ."""
+    return None if isinstance(frame.low, Begun | frozenset) else frame.low, frame.high
 
 
 class FrameTable:
     """Interns the frames of one automaton. Threads may share it."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[Frame | None, int, Held, int | None], Frame] = {}
+        self._frames: dict[tuple[Below, int, Held, int | None], Frame] = {}
+        self._kept: dict[tuple[Begun | frozenset[object], Kept | None], Kept] = {}
 
     def clear(self) -> None:
         """Forgets all frames; those in use stay valid, and are no longer found."""
         self._frames.clear()
+        self._kept.clear()
 
-    def push(
-        self, parent: Frame | None, after: int, low: Held = 0, high: int | None = None
-    ) -> Frame:
-        key = (parent, after, low, high)
+    def push(self, below: Below, after: int, low: Held = 0, high: int | None = None) -> Frame:
+        key = (below, after, low, high)
         frame = self._frames.get(key)
         if frame is None:
-            frame = self._frames.setdefault(key, Frame(parent, after, low, high))
+            kept = kept_in(next(iter(below)) if isinstance(below, frozenset) else below)
+            if isinstance(low, Begun | frozenset):
+                kept = self._kept.setdefault((low, kept), Kept(low, kept))
+            frame = self._frames.setdefault(key, Frame(below, after, low, high, kept))
         return frame
 
-    def replace(self, top: Frame | None, old: Frame, new: Frame) -> Frame | None:
-        """The stack `top` with `new` instead of its frame `old`."""
-        above: list[Frame] = []
-        frame = top
-        while frame is not old:
-            assert frame is not None, "old is in the stack"
-            above.append(frame)
-            frame = frame.parent
-        result: Frame | None = new
-        for frame in reversed(above):
-            result = self.push(result, frame.after, frame.low, frame.high)
-        return result
+    def rebuilt(
+        self,
+        stack: Stack,
+        known: dict[Stack, Stack],
+        content: Callable[[Frame], tuple[Held, int | None]],
+    ) -> Stack:
+        """The stack with other contents, `low` and `high`, down to the stacks that are `known`.
+
+        `known` says what becomes of those, and learns it of all others.
+        """
+        known.setdefault(None, None)
+        pending = [] if stack in known else [stack]
+        while pending:
+            top = pending[-1]
+            assert top is not None, "the empty stack is known"
+            unknown = [parent for parent in top.parents if parent not in known]
+            if unknown:
+                pending += unknown
+                continue
+            pending.pop()
+            if top not in known:
+                below = {known[parent] for parent in top.parents}
+                low, high = content(top)
+                known[top] = self.push(one_or_all(below), top.after, low, high)
+        return known[stack]
 
     def begun(self, top: Frame, at: int) -> Frame:
         """The stack where the values that were to begin with the next byte have begun `at`."""
-        above: list[Frame] = []
-        frame: Frame | None = top
-        while is_next(frame):
-            assert frame is not None, "the bottom is not above a value"
-            above.append(frame)
-            frame = frame.parent
-        for old in reversed(above):
-            low = Begun(at) if old.low == NEXT else old.low
-            frame = self.push(frame, old.after, low, old.high)
-        assert frame is not None, "the stack is not empty"
-        return frame
+        lowest, kept = None, top.kept
+        while kept is not None and is_next(kept):
+            lowest, kept = kept, kept.outer
+        if lowest is None:
+            return top
+        known = {stack: stack for frame in holders(top, lowest) for stack in frame.parents}
+        stack = self.rebuilt(
+            top,
+            known,
+            lambda frame: (Begun(at) if frame.low == NEXT else frame.low, frame.high),
+        )
+        assert stack is not None, "the stack is not empty"
+        return stack

@@ -44,7 +44,7 @@ class RegularMachine:
 
     def __init__(self, node: Node, alphabet: frozenset[int]) -> None:
         from .automaton import Automaton  # an automaton's terminals are automata again
-        from .network import lower
+        from .lowering import lower
 
         self.network: Network = lower(Rules("root", {"root": node}), alphabet)
         self.node = node

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from .configuration import Place
 from .distinct import value_of
-from .frames import NEXT, Begun, Frame, FrameTable
+from .frames import Frame, FrameTable, Held, Stack, contents, holders
+from .kept_values import NEXT, Begun
 from .network import NEXT_MEMBER, TAKE, Network
 from .scopes import Bag, Distinct, Loop, Value
 
@@ -40,8 +41,8 @@ class StackMoves:
         self._keeps_seen = keeps_seen
         self._may_enter = may_enter
 
-    def adopted(self, frame: Frame, parent: Frame | None) -> Frame:
-        """A frame of another automaton of the same grammar, on top of `parent`."""
+    def adopted(self, frame: Frame) -> tuple[Held, int | None]:
+        """What a frame of another automaton of the same grammar holds in this one."""
         low, high = frame.low, frame.high
         if frame.after < 0:
             match self._network.scopes[-1 - frame.after]:
@@ -50,7 +51,7 @@ class StackMoves:
                     low, high = self._clip_low(low), self._clip_high(high)
                 case Distinct() | Value():
                     low = None
-        return self._frames.push(parent, frame.after, low, high)
+        return low, high
 
     def enter(self, index: int, stack: Frame | None, found: list[Place]) -> None:
         """Where a scope begins."""
@@ -88,7 +89,7 @@ class StackMoves:
         else:
             entry = first
             used, taken = bag.after_extra(used, taken)
-        found.append((entry, frames.push(stack.parent, stack.after, used, taken)))
+        found.append((entry, frames.push(stack.below, stack.after, used, taken)))
 
     def _next_member(self, bag: Bag, stack: Frame, found: list[Place]) -> None:
         used, taken = stack.low, stack.high
@@ -124,24 +125,33 @@ class StackMoves:
                 assert isinstance(used, int)
                 assert taken is not None
                 if bag.may_end(used, taken):
-                    found.append((bag.after, frame.parent))
+                    found += [(bag.after, parent) for parent in frame.parents]
                 if bag.takes(used, taken) or bag.takes_extra(used, taken):
                     found.append((bag.separator, frame))
             case Distinct(_, after):
-                found.append((after, frame.parent))
+                found += [(after, parent) for parent in frame.parents]
             case Value(_, after):
                 if frame.low is None:
-                    found.append((after, frame.parent))
+                    found += [(after, parent) for parent in frame.parents]
                     return False
-                scope = list_of(frame)
                 assert isinstance(frame.low, Begun)
-                assert isinstance(scope.low, frozenset)
+                assert frame.kept is not None, "it keeps a value"
                 value = value_of(frame.low.text(written))
-                if value not in scope.low:
-                    seen = self._frames.push(scope.parent, scope.after, scope.low | {value})
-                    found.append((after, self._frames.replace(frame.parent, scope, seen)))
+                if value not in frame.kept.seen:
+                    found += [(after, stack) for stack in self._with_seen(frame, value)]
                 return True
         return False
+
+    def _with_seen(self, frame: Frame, value: object) -> list[Stack]:
+        """The stacks below a value that has ended, with it among those that its list has seen."""
+        assert frame.kept is not None
+        of_list = frame.kept.of_list()
+        assert of_list is not None, "an Element stands inside a Unique"
+        known: dict[Stack, Stack] = {}
+        for holder in holders(frame, of_list):
+            assert isinstance(holder.low, frozenset)
+            known[holder] = self._frames.push(holder.below, holder.after, holder.low | {value})
+        return [self._frames.rebuilt(parent, known, contents) for parent in frame.parents]
 
     def _iterate(self, loop: Loop, frame: Frame, found: list[Place]) -> None:
         """Where a counted repetition goes when an iteration has ended: on, out, or both."""
@@ -149,9 +159,9 @@ class StackMoves:
         low = frame.low if frame.low == MANY else max(frame.low - 1, 0)
         high = None if frame.high is None else frame.high - 1
         if low == 0:
-            found.append((loop.after, frame.parent))
+            found += [(loop.after, parent) for parent in frame.parents]
         if high != 0:
-            found.append((loop.body, self._frames.push(frame.parent, frame.after, low, high)))
+            found.append((loop.body, self._frames.push(frame.below, frame.after, low, high)))
 
     def _clip_low(self, count: int) -> int:
         return MANY if self._horizon is not None and count > self._horizon else count
@@ -160,12 +170,3 @@ class StackMoves:
         if self._horizon is not None and count is not None and count > self._horizon:
             return None
         return count
-
-
-def list_of(value: Frame) -> Frame:
-    """The frame of the list that a value whose text is kept belongs to."""
-    frame = value.parent
-    while frame is not None and not isinstance(frame.low, frozenset):
-        frame = frame.parent
-    assert frame is not None, "an Element stands inside a Unique"
-    return frame

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from .configuration import Configuration, Place
 from .distinct import SeenValues
-from .frames import Begun, Frame
+from .frames import Stack, frames_of, kept_in
+from .kept_values import Begun, Kept
 from .network import Network
 from .scopes import Value
-from .stack_moves import list_of
 from .value_search import can_be_fresh, can_reach, is_endless
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Doubt(NamedTuple):
     """A value in writing at a place, which must be able to differ from those its list has seen."""
 
     place: Place
-    value: Frame
+    value: Kept
 
 
 Doubts: TypeAlias = "tuple[tuple[Doubt, ...], ...]"
@@ -77,24 +77,24 @@ class ValueWatch:
 
     def _can_go_on(self, place: Place) -> bool:
         """Whether the lists at a place that are between two of their values can go on, or end."""
-        frame, is_inside = place[1], False
-        while frame is not None and frame.watched:
-            if isinstance(frame.low, frozenset):
-                if frame.low and not is_inside and not self._can_finish(place, frame):
+        kept, is_inside = kept_in(place[1]), False
+        while kept is not None and kept.watched:
+            if isinstance(kept.held, Begun):
+                is_inside = True
+            else:
+                if kept.held and not is_inside and not self._can_finish(place, kept):
                     return False
                 is_inside = False
-            else:
-                is_inside |= isinstance(frame.low, Begun)
-            frame = frame.parent
+            kept = kept.outer
         return True
 
     def _doubts(self, place: Place) -> list[Doubt]:
         found: list[Doubt] = []
-        frame = place[1]
-        while frame is not None and frame.writing:
-            if isinstance(frame.low, Begun) and list_of(frame).low:
-                found.append(Doubt(place, frame))
-            frame = frame.parent
+        kept = kept_in(place[1])
+        while kept is not None and kept.writing:
+            if isinstance(kept.held, Begun) and kept.seen:
+                found.append(Doubt(place, kept))
+            kept = kept.outer
         return found
 
     def dispels(self, doubts: Doubts, written: bytes) -> bool:
@@ -104,9 +104,8 @@ class ValueWatch:
         )
 
     def _can_differ(self, doubt: Doubt, written: bytes) -> bool:
-        begun, seen = doubt.value.low, list_of(doubt.value).low
+        begun, seen = doubt.value.held, doubt.value.seen
         assert isinstance(begun, Begun)
-        assert isinstance(seen, frozenset)
         text = begun.text(written)
         return not self._possible_after(text, seen) or self._can_be_fresh(
             self._inside_value(doubt), text, seen
@@ -150,16 +149,16 @@ class ValueWatch:
             if len(self._inside) >= _KEPT:
                 self._inside.clear()
             place, value = doubt
-            here = self._inside[doubt] = _above(place, value, value, self._helper("ignored"))
+            here = self._helper("ignored").excerpt(place, value, with_list=False)
+            self._inside[doubt] = here
         return here
 
-    def _can_finish(self, place: Place, scope: Frame) -> bool:
+    def _can_finish(self, place: Place, of_list: Kept) -> bool:
         """Whether a list can go on, or end, from between two of its values."""
-        assert isinstance(scope.low, frozenset)
-        if all(self._is_left(value, scope.low) for value in self._scarce()):
+        if all(self._is_left(value, of_list.seen) for value in self._scarce()):
             return True
         entering = self._helper("entered")
-        here = _above(place, scope.parent, scope, entering)
+        here = entering.excerpt(place, of_list, with_list=True)
         finishes = self._finishes.get(here)
         if finishes is None:
             if len(self._finishes) >= _KEPT:
@@ -173,23 +172,18 @@ class ValueWatch:
             finishes = self._finishes[here] = can_reach(entering, here, is_through)
         return finishes
 
-    def _is_in_value(self, frame: Frame | None) -> bool:
+    def _is_in_value(self, stack: Stack) -> bool:
         scopes = self._network.scopes
-        while frame is not None:
-            if frame.after < 0 and isinstance(scopes[-1 - frame.after], Value):
-                return True
-            frame = frame.parent
-        return False
+        return any(
+            frame.after < 0 and isinstance(scopes[-1 - frame.after], Value)
+            for frame in frames_of(stack)
+        )
 
-    def has_fresh(self, value: Value, stack: Frame | None) -> bool:
+    def has_fresh(self, value: Value, stack: Stack) -> bool:
         """Whether a value that begins on top of `stack` can differ from those seen."""
-        frame = stack
-        while frame is not None and not isinstance(frame.low, frozenset):
-            frame = frame.parent
-        if frame is None or not frame.low:
-            return True
-        assert isinstance(frame.low, frozenset)
-        return self._is_left(value, frame.low)
+        kept = kept_in(stack)
+        of_list = None if kept is None else kept.of_list()
+        return of_list is None or not of_list.seen or self._is_left(value, of_list.seen)
 
     def _is_left(self, value: Value, seen: frozenset[object]) -> bool:
         """Whether there is any such value that is not in `seen`."""
@@ -237,41 +231,13 @@ class ValueWatch:
         found = self._writing.get(core)
         if found is None:
             found = set()
-            for _, top in core.places:
-                frame = top
-                while frame is not None and frame.writing:
-                    if isinstance(frame.low, Begun):
-                        seen = list_of(frame).low
-                        assert isinstance(seen, frozenset)
-                        found.add((frame.low, seen))
-                    frame = frame.parent
+            for _, stack in core.places:
+                kept = kept_in(stack)
+                while kept is not None and kept.writing:
+                    if isinstance(kept.held, Begun):
+                        found.add((kept.held, kept.seen))
+                    kept = kept.outer
             if len(self._writing) >= _KEPT_TEXTS:
                 self._writing.clear()
             self._writing[core] = found
         return found
-
-
-def _above(place: Place, bottom: Frame | None, scope: Frame, automaton: Automaton) -> Configuration:
-    """The same place in another automaton, as if its stack began above `bottom`.
-
-    Of the values it has seen, only those in `scope` are taken over.
-    """
-    state, frame = place
-    above: list[Frame] = []
-    while frame is not bottom:
-        assert frame is not None, "bottom is in the stack"
-        above.append(frame)
-        frame = frame.parent
-    return automaton.place(
-        state,
-        [
-            (
-                frame.after,
-                None
-                if isinstance(frame.low, Begun | frozenset) and frame is not scope
-                else frame.low,
-                frame.high,
-            )
-            for frame in reversed(above)
-        ],
-    )

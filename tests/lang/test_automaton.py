@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegram.lang.automaton import automaton as automaton_module
+from treegram.lang.automaton import configuration_table
 from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.automaton.configuration import Configuration
 from treegram.lang.automaton.reference import matches, matches_prefix
@@ -227,12 +227,12 @@ def test_forced_run_stops_where_stopping_or_choosing_is_possible() -> None:
 
 
 def test_dropping_the_memo_leaves_running_walks_intact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(automaton_module, "MAX_CONFIGURATIONS", 50)
+    monkeypatch.setattr(configuration_table, "MAX_CONFIGURATIONS", 50)
     automaton = build(Seq((Repeat(ANY, 3, 400), Literal("."))))
     here = automaton.start
     for byte in b"a" * 399:
         here = alive(automaton.step(here, byte))
-        assert len(automaton._configurations) <= 50
+        assert len(automaton._table) <= 50
     assert automaton.accepts(b"a" * 400 + b".")
     end = alive(automaton.run(here, b"a."))
     assert end.accepting
