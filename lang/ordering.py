@@ -64,7 +64,10 @@ class _Trie:
 
 
 class OrderPlanner:
-    """Chooses orders for the lists of blocks of one program. Thread-safe."""
+    """Chooses orders for the lists of blocks of one program. Thread-safe.
+
+    Counts, as orders, are forgotten all at once when there are too many.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,12 +85,12 @@ class OrderPlanner:
                     continue
                 for value in values:
                     if isinstance(value, list | tuple):
-                        self._foreseen.update(item for item in value if isinstance(item, str))
+                        _count(self._foreseen, [v for v in value if isinstance(v, str)])
 
     def order(self, blocks: Sequence[str]) -> tuple[int, ...]:
         """A permutation of `range(len(blocks))`: which block comes first, second, ..."""
         with self._lock:
-            self._counts.update(blocks)
+            _count(self._counts, blocks)
             left: dict[str, list[int]] = {}
             for index, block in enumerate(blocks):
                 left.setdefault(block, []).append(index)
@@ -109,6 +112,12 @@ class OrderPlanner:
     def _rank(self, block: str) -> tuple[int, str]:
         # equal counts: by content, which is the same in every list
         return (-max(self._counts[block], self._foreseen[block]), block)
+
+
+def _count(counts: Counter[str], blocks: Sequence[str]) -> None:
+    if len(counts) > MAX_NODES:
+        counts.clear()
+    counts.update(blocks)
 
 
 def _longest_path(root: _Node, available: Counter[str]) -> list[str]:

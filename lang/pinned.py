@@ -8,11 +8,14 @@ that place runs, and what lies before it runs once more, as it does for every ro
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from weakref import WeakKeyDictionary
 
 from .base import Backend, Generated, Prompt
 from .conversation import render
@@ -42,9 +45,16 @@ class Pinning(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+_LOCK = threading.Lock()
+_HOLDERS: WeakKeyDictionary[Pinning, Counter[str]] = WeakKeyDictionary()
+"""How many hold each pin of a backend, by name: those of one prefix share a pin."""
+
+
+@dataclass(eq=False, slots=True)
 class PinnedPrefix:
     """What `program.cache(...)` keeps; `with` lets go of it at the end of the block.
+
+    The prefix stays pinned until everybody who asked for it has let go of it.
 
     Attributes:
         name: the program's name and a digest of the prefix.
@@ -54,10 +64,14 @@ class PinnedPrefix:
     name: str
     tokens: int
     backend: Pinning
+    _is_held: bool = field(default=True, init=False, repr=False)
 
     def unpin(self) -> None:
-        """Lets the cache evict the prefix like any other. Idempotent."""
-        self.backend.unpin(self.name)
+        """Lets the cache evict the prefix like any other, unless others hold it. Idempotent."""
+        with _LOCK:
+            is_held, self._is_held = self._is_held, False
+            if is_held:
+                _let_go(self.backend, self.name)
 
     def __enter__(self) -> PinnedPrefix:
         return self
@@ -72,7 +86,10 @@ class PinnedPrefix:
 
 
 def pin_prefix(backend: Backend, program: str, prompt: Prompt) -> PinnedPrefix:
-    """Pins `prompt`, a program's prefix. Raises ProgramError where there is nothing to pin."""
+    """Pins `prompt`, a program's prefix. Raises ProgramError where there is nothing to pin.
+
+    `backend` must be hashable, and not by what it contains.
+    """
     if not prompt:
         raise ProgramError(
             f"program {program!r} says nothing before its first generation or the first use of an "
@@ -83,14 +100,31 @@ def pin_prefix(backend: Backend, program: str, prompt: Prompt) -> PinnedPrefix:
         raise ProgramError(
             f"{program}.cache(...): {type(backend).__name__} keeps no prefixes; use a local model"
         )
-    digest = hashlib.blake2b(digest_size=4)
+    digest = hashlib.blake2b(digest_size=16)
     for span in prompt:
         kind = "generated" if isinstance(span, Generated) else f"template={span.template}"
         digest.update(f"{kind} {len(span.text)} {span.text}".encode("utf-8", "surrogatepass"))
     name = f"{program} {digest.hexdigest()}"
-    tokens = pin(name, prompt)
-    assert isinstance(tokens, int)
-    return PinnedPrefix(name, tokens, backend)  # type: ignore[arg-type]  # it has both methods
+    pinning: Pinning = backend  # type: ignore[assignment]  # it has both methods
+    with _LOCK:  # before the pin is there: nobody who lets go meanwhile may take it away
+        _HOLDERS.setdefault(pinning, Counter())[name] += 1
+    try:
+        tokens = pin(name, prompt)
+        assert isinstance(tokens, int)
+    except BaseException:
+        with _LOCK:
+            _let_go(pinning, name)
+        raise
+    return PinnedPrefix(name, tokens, pinning)
+
+
+def _let_go(backend: Pinning, name: str) -> None:
+    """One holder less. Under the lock, so that no new one comes between the count and the act."""
+    holders = _HOLDERS[backend]
+    holders[name] -= 1
+    if not holders[name]:
+        del holders[name]
+        backend.unpin(name)
 
 
 class _PrefixEnd(BaseException):
@@ -134,7 +168,12 @@ class PrefixState(State):
 
 class Unknown(str):
     """An argument that was not given: it can be appended and passed on, and all else ends the
-    prefix. A str, so that whatever takes text takes it, too."""
+    prefix. A str, so that whatever takes text takes it, too.
+
+    Code in C that reads a str's characters without asking for a method, as `"".join`, `re` and
+    `json.dumps` do, sees an empty text and does not end the prefix: where a program does that with
+    an argument, `cache` must be given it.
+    """
 
     _state: PrefixState
 

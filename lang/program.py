@@ -217,7 +217,8 @@ class Program:
 
         The body runs up to its first generation or branch, or the first use of an argument that is
         neither given here nor has a default. What it has said by then is never evicted until
-        `unpin()`. Calling this again with the same prefix changes nothing.
+        `unpin()`. Calling this again with the same prefix evaluates nothing, and the prefix is kept
+        until each of the results was let go of.
 
         Raises ProgramError if that is nothing, or for a backend that keeps no prefixes, and
         ParameterError if it does not fit into host memory beside what is pinned already.

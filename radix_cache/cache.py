@@ -294,16 +294,16 @@ class RadixCache:
         self._tiers.forget_live()
 
     def close(self) -> None:
-        """Writes what no lease uses to disk, last used first, as far as the budget goes."""
+        """Writes what no lease uses to disk, highest rank first, as far as the budget goes."""
         tiers = self._tiers
         if tiers.folder is None:
             return
         self.park_idle()
-        for node in sorted(tiers.tree.nodes(), key=lambda n: (-n.last_used, n.start)):
-            if tiers.disk.is_over_budget:
-                break
-            tiers.write(node)
-        tiers.enforce_disk_budget()
+        for node in sorted(tiers.tree.nodes(), key=tiers.disk_rank, reverse=True):
+            if tiers.write(node, may_wait=True):
+                tiers.enforce_disk_budget()
+                if node.file is None:  # all that is left ranks still lower
+                    break
         tiers.folder.close()
 
     def clear(self, namespace: str | None = None) -> None:
@@ -317,7 +317,7 @@ class RadixCache:
 
     def stats(self) -> CacheStats:
         """The state and the totals at this moment."""
-        return replace(self._tiers.stats(), pinned_tokens=self._pins.pinned_tokens())
+        return replace(self._tiers.stats(), pinned_tokens=self._pins.pinned_tokens)
 
     def check_integrity(self) -> None:
         """Raises AssertionError, with the numbers, where the books contradict the tree."""

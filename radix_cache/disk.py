@@ -5,8 +5,9 @@
     data   as the store saved it
     MAC    over the head's MAC and the data
 
-A file is used only if its MAC (keyed BLAKE2b, the key readable by the user alone) is right and its
-binding (model, context parameters, versions) is this process's own. llama.cpp parses saved states
+A file is used only if its MAC (keyed BLAKE2b, the key readable by the user alone) is right, its
+name is the keyed hash of its head, so that no file stands for another, and its binding (model,
+context parameters, versions) is this process's own. llama.cpp parses saved states
 without suspicion (CVE-2026-43629), so nothing else may ever reach it. Files are written by a thread
 of their own, under another name first; none of them holds anything executable.
 """
@@ -39,11 +40,13 @@ from .tree import TokenArray
 LOG = logging.getLogger(__name__)
 MAGIC = b"TGKV\x00\x01\r\n"
 SUFFIX = ".kv"
+PART_SUFFIX = ".part"
 MAC_BYTES = 32
 KEY_BYTES = 32
 HEAD_LIMIT = 64 << 20
 PENDING_WRITES = 8
 RETRY_SECONDS = 30.0
+PART_SECONDS = 3600.0
 
 
 class BadFile(Exception):
@@ -86,13 +89,12 @@ class DiskFolder:
         binding: what must be equal for saved KV to fit: model, context parameters, versions.
 
     Raises:
-        OSError: the folder cannot be made, or is another user's.
+        OSError: the folder cannot be made, or others may write to it.
     """
 
     def __init__(self, folder: Path, binding: str) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-            raise PermissionError(f"{folder} belongs to another user; give a folder of your own")
+        _check_private(folder)
         self._folder = folder
         self._binding = binding
         self._key = _own_key(folder / "key")
@@ -110,11 +112,18 @@ class DiskFolder:
         """False for a while after a write failed."""
         return time.monotonic() >= self._retry_at
 
+    @property
+    def would_wait(self) -> bool:
+        """Whether `write` would wait now, as too many writes are queued."""
+        return self._writes.full()
+
     def scan(self) -> list[Stored]:
         """The files that fit this process, shortest prefixes first; damaged ones are removed.
 
-        Files of other bindings stay and are counted in `other_bytes`.
+        Files of other bindings stay and are counted in `other_bytes`. What killed processes left
+        half-written is removed.
         """
+        self._remove_parts()
         found: list[Stored] = []
         for path in self._folder.glob(f"*{SUFFIX}"):
             try:
@@ -143,12 +152,11 @@ class DiskFolder:
     def write(self, namespace: str, tokens: TokenArray, blob: Blob) -> DiskFile:
         """Queues a file for `blob`, which is KV at the end of the prefix `tokens`, int32[n].
 
-        The file can be read at once. Waits while too many writes are queued.
+        The file can be read at once. Waits while too many writes are queued; see `would_wait`.
         """
         head = self._packed_head(namespace, tokens, blob)
-        name = hashlib.blake2b(head, key=self._key, digest_size=16).hexdigest() + SUFFIX
         size = len(head) + 2 * MAC_BYTES + memoryview(blob.data).nbytes
-        file = DiskFile(self._folder / name, blob.start, len(tokens), size, blob)
+        file = DiskFile(self._folder / self._name(head), blob.start, len(tokens), size, blob)
         self._writes.put((file, head))
         return file
 
@@ -163,14 +171,16 @@ class DiskFolder:
             with suppress(OSError):
                 os.utime(file.path)
             return self._verified(file)
-        except (BadFile, OSError) as error:
+        except (BadFile, OSError, MemoryError) as error:
             LOG.warning("the saved prefix %s is left out: %s", file.path, error)
             self.remove(file)
             return None
 
     def remove(self, file: DiskFile) -> None:
         """Removes the file, or what is to become of it."""
-        file.is_lost = True
+        if file.is_lost:
+            return  # what lies there since is another's
+        file.is_lost = True  # first: the writer looks once its file is in place
         with suppress(OSError):
             file.path.unlink()
 
@@ -179,6 +189,13 @@ class DiskFolder:
         if self._writer.is_alive():
             self._writes.put(None)
             self._writer.join()
+
+    def _remove_parts(self) -> None:
+        oldest = time.time() - PART_SECONDS
+        for part in self._folder.glob(f"*{PART_SUFFIX}"):
+            with suppress(OSError):
+                if part.lstat().st_mtime < oldest:
+                    part.unlink()
 
     # --- format ----------------------------------------------------------------------------
 
@@ -200,7 +217,7 @@ class DiskFolder:
         """What a file says of itself; (time of use, bytes) if it is of another binding."""
         with _opened(path) as stream:
             status = os.fstat(stream.fileno())
-            head, fields = self._read_head(stream)
+            head, fields = self._read_head(stream, path.name)
         if fields["binding"] != self._binding:
             return status.st_mtime, status.st_size
         expected = len(head) + 2 * MAC_BYTES + fields["data_bytes"]
@@ -210,7 +227,8 @@ class DiskFolder:
         file = DiskFile(path, fields["start"], len(tokens), status.st_size)
         return Stored(file, fields["namespace"], tokens, status.st_mtime)
 
-    def _read_head(self, stream: BufferedReader) -> tuple[bytes, _Fields]:
+    def _read_head(self, stream: BufferedReader, name: str) -> tuple[bytes, _Fields]:
+        """The head and its fields, authenticated if they are of this binding."""
         start = stream.read(len(MAGIC) + 4)
         if start[: len(MAGIC)] != MAGIC or len(start) != len(MAGIC) + 4:
             raise BadFile("it does not begin as a saved prefix does")
@@ -224,22 +242,28 @@ class DiskFolder:
             raise BadFile(f"its head cannot be read: {error}") from error
         head = start + text + stream.read(4 * fields["n_tokens"])
         mac = stream.read(MAC_BYTES)
-        if fields["binding"] == self._binding and not hmac.compare_digest(mac, self._mac(head)):
-            raise BadFile("its head was not written by this user's treegram, or is damaged")
+        if fields["binding"] == self._binding:
+            if not hmac.compare_digest(mac, self._mac(head)):
+                raise BadFile("its head was not written by this user's treegram, or is damaged")
+            if name != self._name(head):
+                raise BadFile("it is another prefix's file under this name")
         return head, fields
 
     def _verified(self, file: DiskFile) -> Blob:
         with _opened(file.path) as stream:
-            head, fields = self._read_head(stream)
+            head, fields = self._read_head(stream, file.path.name)
+            if fields["binding"] != self._binding:
+                raise BadFile("it is of another model, or of other parameters or versions")
             data = np.empty(fields["data_bytes"], np.uint8)
             if stream.readinto(data.data) != data.nbytes:
                 raise BadFile("it is cut short")
             mac = stream.read(MAC_BYTES + 1)
-        if (fields["start"], fields["n_tokens"]) != (file.start, file.stop):
-            raise BadFile("it holds another prefix than before")
         if not hmac.compare_digest(mac, self._mac(self._mac(head), data.data)):
             raise BadFile("its data was not written by this user's treegram, or is damaged")
         return Blob(fields["start"], fields["stop"], data.data, fields["n_bytes"])
+
+    def _name(self, head: bytes) -> str:
+        return hashlib.blake2b(head, key=self._key, digest_size=16).hexdigest() + SUFFIX
 
     def _mac(self, *parts: bytes | memoryview) -> bytes:
         sha = hashlib.blake2b(key=self._key, digest_size=MAC_BYTES)
@@ -270,7 +294,7 @@ class DiskFolder:
             os.utime(file.path)
             return
         data = memoryview(file.pending.data)
-        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=PART_SUFFIX)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(head)
@@ -282,6 +306,8 @@ class DiskFolder:
             with suppress(OSError):
                 os.unlink(name)
             raise
+        if file.is_lost:  # removed meanwhile, when there was nothing to remove yet
+            file.path.unlink(missing_ok=True)
 
 
 class _Fields(TypedDict):
@@ -309,9 +335,26 @@ def _checked_fields(value: object) -> _Fields:
     return fields
 
 
+def _check_private(folder: Path) -> None:
+    """Raises PermissionError where others than this user may write, as far as the system says."""
+    if not hasattr(os, "getuid"):
+        return
+    status = folder.stat()
+    if status.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user; give a folder of your own")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(
+            f"{folder} can be written to by others (mode {stat.S_IMODE(status.st_mode):o}), "
+            "who could remove or replace what is saved there; chmod go-w, or give another folder"
+        )
+
+
 def _opened(path: Path) -> BufferedReader:
-    """A regular file of this user's, not through a link."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    """A regular file of this user's, not through a link; a pipe does not hold it up."""
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags)
     status = os.fstat(handle)
     is_own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
     if not stat.S_ISREG(status.st_mode) or not is_own:
@@ -327,8 +370,11 @@ def _own_key(path: Path) -> bytes:
         with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
             stream.write(secrets.token_bytes(KEY_BYTES))
     for _ in range(50):
-        with _opened(path) as stream:
-            key = stream.read(KEY_BYTES + 1)
+        try:
+            with _opened(path) as stream:
+                key = stream.read(KEY_BYTES + 1)
+        except BadFile as error:
+            raise PermissionError(f"{path}: {error}; remove it") from error
         if len(key) == KEY_BYTES:
             return key
         time.sleep(0.01)  # another process has just made the file

@@ -67,6 +67,7 @@ def _check_node(tiers: TieredTree, node: Node) -> None:
 def _check_pins(pins: Pins, nodes: list[Node]) -> None:
     counted = Counter(step for node in pins.nodes for step in node.path()[1:])
     _equal("pins of nodes", {n: n.pin_count for n in nodes if n.pin_count}, dict(counted))
+    _equal("pinned tokens", pins.pinned_tokens, sum(map(len, counted)))
     for node in counted:
         if not node.blob:
             raise AssertionError(f"node [{node.start}, {node.stop}): pinned and not in memory")

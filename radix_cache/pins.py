@@ -48,11 +48,16 @@ class Pin:
 
 
 class Pins:
-    """The pins of one cache."""
+    """The pins of one cache.
+
+    Attributes:
+        pinned_tokens: tokens of all pinned nodes; may be read from any thread.
+    """
 
     def __init__(self, tiers: TieredTree) -> None:
         self._tiers = tiers
         self._pins: dict[str, tuple[Pin, Node]] = {}
+        self.pinned_tokens = 0
 
     def __iter__(self) -> Iterator[Pin]:
         """All pins, oldest first."""
@@ -65,17 +70,16 @@ class Pins:
 
     def pin(self, name: str, lease: Lease) -> Pin:
         """See `RadixCache.pin`."""
-        old, node = self._pins.pop(name, None), lease.node
-        _count(node, 1)
+        node = lease.node
+        self._count(node, 1)
         try:
             self._save(name, node)
-        except (MemoryError, PinRefused):
+        except BaseException:
             self._release(node)
-            if old is not None:
-                self._pins[name] = old
             self._tiers.enforce_host_budget()
             raise
         pin = Pin(name, lease.namespace, node.stop)
+        old = self._pins.pop(name, None)
         self._pins[name] = pin, node
         if old is not None:
             self._release(old[1])
@@ -90,33 +94,28 @@ class Pins:
             self._tiers.enforce_host_budget()
         return found is not None
 
-    def pinned_tokens(self) -> int:
-        """Tokens of all pinned nodes."""
-        return sum(len(node) for node in self._nodes())
-
     def _save(self, name: str, bottom: Node) -> None:
         tiers = self._tiers
         for node in _edges(bottom):
             if node.pin_count == 1:  # others are pinned, and so saved, already
                 tiers.save_own(node)
-        blobs: set[Blob] = {node.blob for node in [*self._nodes(), *_edges(bottom)] if node.blob}
+        bottoms = [bottom, *(node for other, (_, node) in self._pins.items() if other != name)]
+        blobs: set[Blob] = {node.blob for end in bottoms for node in _edges(end) if node.blob}
         needed, budget = sum(blob.n_bytes for blob in blobs), tiers.host.budget_bytes
         if needed > budget:
             raise PinRefused(name, bottom.stop, needed, budget)
 
     def _release(self, bottom: Node) -> None:
-        _count(bottom, -1)
+        self._count(bottom, -1)
         for node in _edges(bottom):
             self._tiers.requeue(node)
 
-    def _nodes(self) -> set[Node]:
-        return {node for bottom in self.nodes for node in _edges(bottom)}
+    def _count(self, bottom: Node, by: int) -> None:
+        for node in bottom.ancestry():
+            was_pinned = node.pin_count > 0
+            node.pin_count += by
+            self.pinned_tokens += len(node) * ((node.pin_count > 0) - was_pinned)
 
 
 def _edges(bottom: Node) -> list[Node]:
     return bottom.path()[1:]
-
-
-def _count(bottom: Node, by: int) -> None:
-    for node in bottom.ancestry():
-        node.pin_count += by

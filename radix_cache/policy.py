@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from .tree import Node
 
-Rank: TypeAlias = tuple[float, float]
-"""The lowest goes first; the second number breaks ties."""
+Rank: TypeAlias = tuple[float, ...]
+"""The lowest goes first; the later numbers break ties."""
 
 PolicyName: TypeAlias = Literal["lru", "lfu", "slru", "priority", "cost_aware"]
 

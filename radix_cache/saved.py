@@ -17,7 +17,7 @@ import numpy as np
 
 from .base import Blob
 from .disk import DiskFile, DiskFolder, Stored
-from .policy import Policy
+from .policy import Policy, Rank
 from .stats import Counters
 from .tier import Tier
 from .tree import Node, RadixTree, Root
@@ -45,10 +45,17 @@ class SavedTree:
         self.tree = RadixTree(clock)
         self.host: Tier[Blob] = Tier("blob", host_bytes, policy.rank)
         self.folder = folder
-        self.disk: Tier[DiskFile] = Tier("file", disk_bytes, policy.rank, self._remove_file)
+        self.disk: Tier[DiskFile] = Tier("file", disk_bytes, self.disk_rank, self._remove_file)
         self.parked_tokens = self.stored_tokens = 0
         self.counters = Counters()
         self._lost: list[Node] = []
+
+    def disk_rank(self, node: Node) -> Rank:
+        """By the policy; of a path that was used at once, the deepest goes first.
+
+        A file without those of the nodes above it is of no use to the next process.
+        """
+        return *self.policy.rank(node), -node.stop
 
     def split(self, node: Node, at: int) -> Node:
         """As `RadixTree.split`."""
@@ -149,25 +156,29 @@ class SavedTree:
             else:
                 self.drop(node)
 
-    def write(self, node: Node) -> bool:
-        """Sees to it that a parked node is on disk, too; False if that cannot be."""
+    def write(self, node: Node, *, may_wait: bool = False) -> bool:
+        """Sees to it that a parked node is on disk, too; False if that cannot be.
+
+        Nor can it be while too many writes are queued, unless it `may_wait`: on a slow disk that
+        would hold up every request.
+        """
         blob, folder = node.blob, self.folder
         if node.file is not None and not node.file.is_lost:
             return True
         if blob is None or folder is None or not folder.takes_writes:
             return False
-        if not self.disk.admits(len(node)):
+        if (folder.would_wait and not may_wait) or not self.disk.admits(len(node)):
             return False
         bottom = self.blob_chain(node)[-1]
         path = bottom.path()
         root = path[0]
         assert isinstance(root, Root)
         tokens = np.concatenate([step.tokens for step in path])
-        file = folder.write(root.namespace, tokens, blob)
-        for step in reversed(path):
-            if step.blob is not blob:
-                break
+        chain = [step for step in reversed(path) if step.blob is blob]
+        for step in chain:  # first: an old file may go by the new one's name
             self.disk.detach(step)
+        file = folder.write(root.namespace, tokens, blob)
+        for step in chain:
             self.disk.attach(step, file)
             self.requeue(step)
         self.counters.written_tokens += bottom.stop - blob.start

@@ -65,6 +65,8 @@ class SnapshotCache:
         self._parked_bytes = 0
         self._leases: dict[int, Lease] = {}
         self._stops: dict[int, list[int]] = {}  # by sequence of a lease, sorted
+        self._private_tokens = 0  # counted as they change: `stats` is asked from other threads
+        self._parked_tokens = 0
         self._counters = Counters()
 
     # --- asking ----------------------------------------------------------------------------
@@ -148,6 +150,7 @@ class SnapshotCache:
         if n < 0:
             raise ValueError(f"cannot extend a lease by {n} tokens")
         lease.length += n
+        self._private_tokens += n
         self._cells.grow(lease.seq, n)
 
     def commit(self, lease: Lease, tokens: Tokens) -> None:
@@ -165,6 +168,7 @@ class SnapshotCache:
         if (old.tokens != wanted[old.start : old.stop]).any():
             raise ValueError(f"commit changes tokens below {old.stop}, which are committed already")
         if len(wanted) > old.stop:
+            self._private_tokens -= lease.private
             lease.node = self._insert(old, wanted)
             self._tree.lock(lease.node)
             self._tree.unlock(old)
@@ -191,6 +195,7 @@ class SnapshotCache:
         self._check_open(lease)
         seq, node = lease.seq, lease.node
         del self._leases[seq], self._stops[seq]
+        self._private_tokens -= lease.private
         lease.seq = -1
         self._touch(node)
         if lease.private or self._has_snapshot(node):
@@ -236,11 +241,13 @@ class SnapshotCache:
             lease.seq = -1
         self._leases.clear()
         self._stops.clear()
+        self._private_tokens = 0
         self._tree.unlock_all()
         self._cells = SharedCells()
         self._ids = list(range(self._store.n_seqs))
         for node in self._held:
             node.seq = -1
+            self._count_parked(node, 1)
         self._held.clear()
         for node in reversed(list(self._tree.nodes())):  # children before parents
             self._prune(node)
@@ -321,7 +328,9 @@ class SnapshotCache:
         node = match.node
         if match.length < node.stop:
             lower = node
+            self._count_parked(lower, -1)
             node = self._tree.split(lower, match.length)
+            self._count_parked(lower, 1)
             assert node.parent is not None
             node.seq, node.blob = -1, None
             node.parent.live_children.clear()
@@ -335,6 +344,7 @@ class SnapshotCache:
         seq = self._ids.pop()
         self._store.copy(source, seq, 0, node.stop)
         self._cells.copy(source, seq, locked=False)
+        self._count_parked(node, -1)
         node.seq = seq
         self._held[node] = None
 
@@ -354,6 +364,7 @@ class SnapshotCache:
     def _drop_sequence(self, node: Node) -> None:
         del self._held[node]
         seq, node.seq = node.seq, -1
+        self._count_parked(node, 1)
         self._free(seq)
 
     def _save(self, node: Node, seq: int) -> None:
@@ -365,6 +376,7 @@ class SnapshotCache:
             blob = self._store.save(seq, 0, node.stop)
             node.blob = self._parked[node] = blob
             self._parked_bytes += blob.n_bytes
+            self._count_parked(node, 1)
         while self._parked_bytes > self._host_bytes:
             oldest = next(iter(self._parked))
             self._forget_blob(oldest)
@@ -372,8 +384,14 @@ class SnapshotCache:
                 self._prune(oldest)
 
     def _forget_blob(self, node: Node) -> None:
+        self._count_parked(node, -1)
         self._parked_bytes -= self._parked.pop(node).n_bytes
         node.blob = None
+
+    def _count_parked(self, node: Node, sign: int) -> None:
+        """Adds `node` to the books if only its blob is left, or takes it out."""
+        if node.blob is not None and node.seq < 0:
+            self._parked_tokens += sign * len(node)
 
     def _prune(self, node: Node) -> None:
         """Takes `node` and its parents out of the tree, up to what is of use."""
@@ -393,18 +411,14 @@ class SnapshotCache:
     # --- insight ---------------------------------------------------------------------------
 
     def stats(self) -> CacheStats:
-        """The state and the totals at this moment; of the store's cells, those shared count once.
-
-        Walks the tree.
-        """
-        private = sum(lease.private for lease in self._leases.values())
-        parked = sum(len(n) for n in self._tree.nodes() if n.blob is not None and n.seq < 0)
+        """The state and the totals at this moment; cells that are shared count once."""
+        private = self._private_tokens
         return CacheStats(
             live_tokens=self._cells.used - private,
             locked_tokens=self._cells.locked - private,
             private_tokens=private,
             free_cells=self.free_cells,
-            parked_tokens=parked,
+            parked_tokens=self._parked_tokens,
             stored_tokens=0,
             host_bytes=self._parked_bytes,
             disk_bytes=0,
@@ -437,6 +451,13 @@ class SnapshotCache:
             raise AssertionError(f"blobs of the tree are not the {len(self._parked)} in order")
         if sum(blob.n_bytes for blob in self._parked.values()) != self._parked_bytes:
             raise AssertionError(f"{self._parked_bytes} bytes of blobs in the books")
+        parked = sum(len(node) for node in nodes if node.blob is not None and node.seq < 0)
+        private = sum(lease.private for lease in self._leases.values())
+        if (parked, private) != (self._parked_tokens, self._private_tokens):
+            raise AssertionError(
+                f"tokens parked, private: {self._parked_tokens}, {self._private_tokens} in the "
+                f"books, {parked}, {private} counted"
+            )
         for node in nodes:
             where = f"node [{node.start}, {node.stop})"
             if not (node.children or node.lock_count or self._has_snapshot(node)):

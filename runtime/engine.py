@@ -419,6 +419,8 @@ class Engine:
             return ParameterError("host_bytes", str(refused))
         except MemoryError:
             return EngineError(f"no memory to pin {request.pin!r} in; lower host_bytes")
+        except EngineError as error:
+            return error
         return None
 
     def _deliver(self, piece: Slice) -> None:

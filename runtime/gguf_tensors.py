@@ -58,8 +58,10 @@ def read_tensors(path: Path) -> TensorTable:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             return _table(_Cursor(data))
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:  # a size may lead anywhere
             raise ValueError(f"{path}: the head of the file is cut short") from error
+        except RecursionError as error:
+            raise ValueError(f"{path}: arrays are nested too deeply in its metadata") from error
 
 
 def _table(head: _Cursor) -> TensorTable:

@@ -56,8 +56,8 @@ class _Refused(Exception):
     """The original is used, and would be the next time."""
 
 
-class _NotFaster(_Refused):
-    """So it was measured; on a busy machine it may have been wrong."""
+class _RefusedForNow(_Refused):
+    """It was measured, or could not be, on a machine that may have been busy; see `ASK_AGAIN_S`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class _Copy:
                 reason = f"{types} is used as Q8_0 ({self._weights}): {_judgement(found)}"
                 verdict = Verdict(reason, fingerprint(part))
         except _Refused as refusal:
-            until = time.time() + ASK_AGAIN_S if isinstance(refusal, _NotFaster) else None
+            until = time.time() + ASK_AGAIN_S if isinstance(refusal, _RefusedForNow) else None
             verdict = Verdict(f"{types} stays: {refusal}", until=until)
         with self._folder.new_file(self._verdict.name) as part:
             part.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
@@ -224,7 +224,7 @@ class _Copy:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise _Refused(f"the probe took over {TIMEOUT_S} s") from error
+            raise _RefusedForNow(f"the probe took over {TIMEOUT_S} s") from error
         if child.returncode:
             lines = child.stderr.decode("utf-8", "replace").strip().splitlines()
             said = f": {lines[-1]}" if lines else ""
@@ -248,7 +248,7 @@ def _judgement(found: Comparison) -> str:
         raise _Refused(f"as Q8_0 {likeness}")
     speeds = _factors(found.gain)
     if not found.gain.is_gain:
-        raise _NotFaster(f"as Q8_0 {speeds}")
+        raise _RefusedForNow(f"as Q8_0 {speeds}")
     return f"{speeds}; {likeness}"
 
 

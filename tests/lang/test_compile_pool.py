@@ -155,7 +155,7 @@ def run_script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
         "from treegram.lang.compiler.pool import shared_pool\n"
         "from treegram.lang.compiler.front_ends import Source\n"
         "small = Source('regex', 'a+')\n"
-        "names = {f'p{n}': {'pattern': f'^a{n}.*b$', 'maxLength': 90} for n in range(900)}\n"
+        "names = {f'p{n}': {'pattern': f'^a{n}.*b$', 'maxLength': 90} for n in range(9000)}\n"
         "large = Source('schema', json.dumps({'properties': names}))\n"
         "print('begins')\n" + body
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from itertools import permutations, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import treegram as tg
+from treegram.lang import ordering
 from treegram.lang.base import GenRequest, Text
 from treegram.lang.conversation import text_of
 from treegram.lang.ordering import OrderPlanner
@@ -66,6 +68,17 @@ def test_an_order_that_was_used_is_used_again() -> None:
     assert [again[i] for i in planner.order(again)] == first
 
 
+def test_counts_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "MAX_NODES", 100)
+    planner = OrderPlanner()
+    for i in range(200):
+        planner.foresee([{"docs": [f"foreseen {i} {k}" for k in range(10)]}])
+        planner.order([f"doc {i} {k}" for k in range(10)])
+        assert len(planner._counts) <= 110
+        assert len(planner._foreseen) <= 110
+    assert planner.report().prompts == 200
+
+
 def test_a_batch_reads_its_documents_in_one_order() -> None:
     @tg.function
     def answer(s: tg.State, docs: list[str], question: str) -> None:
@@ -95,8 +108,6 @@ def test_a_batch_reads_its_documents_in_one_order() -> None:
 
 
 def test_wrong_blocks_are_named() -> None:
-    import pytest
-
     for wrong, message in (("text", "one str"), ([1], r"\[0\] is int 1"), (3, "int")):
         with pytest.raises(tg.ParameterError, match=message):
             tg.unordered(wrong)  # type: ignore[arg-type]  # the mistake under test

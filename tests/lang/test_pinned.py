@@ -152,11 +152,37 @@ def test_a_pin_has_a_name_and_lets_go_at_the_end_of_its_block() -> None:
         assert pinned.name.startswith("classify ")
         assert list(backend.pins) == [pinned.name]
         assert pinned.tokens == len(text_of(backend.pins[pinned.name]))
-        classify.cache(model=backend)
         classify.cache(shots="other", model=backend)
-        assert len(backend.pins) == 2, "the same prefix has the same name"
+        assert len(backend.pins) == 2
     assert len(backend.pins) == 1
     pinned.unpin()
+
+
+def test_a_prefix_is_kept_until_everybody_has_let_go_of_it() -> None:
+    backend, other = PinningBackend(), PinningBackend()
+    outer, elsewhere = classify.cache(model=backend), classify.cache(model=other)
+    with classify.cache(model=backend) as inner:
+        assert list(backend.pins) == [inner.name] == [outer.name]
+    inner.unpin()
+    assert list(backend.pins) == [outer.name]
+    outer.unpin()
+    assert not backend.pins
+    assert list(other.pins) == [elsewhere.name]
+
+
+def test_a_pin_that_fails_holds_nothing() -> None:
+    class Full(PinningBackend):
+        def pin(self, name: str, prompt: Prompt) -> int:
+            if self.pins:
+                raise tg.ParameterError("host_bytes", "full")
+            return super().pin(name, prompt)
+
+    backend = Full()
+    with classify.cache(model=backend):
+        with pytest.raises(tg.ParameterError):
+            classify.cache(model=backend)
+        assert len(backend.pins) == 1
+    assert not backend.pins
 
 
 def test_where_nothing_can_be_pinned_it_says_so() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, product
@@ -17,7 +19,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from treegram.radix_cache import CacheFull, FakeKVStore, Lease, RadixCache
-from treegram.radix_cache.disk import RETRY_SECONDS, SUFFIX, DiskFolder
+from treegram.radix_cache.base import Blob
+from treegram.radix_cache.disk import (
+    PART_SECONDS,
+    PART_SUFFIX,
+    PENDING_WRITES,
+    RETRY_SECONDS,
+    SUFFIX,
+    DiskFolder,
+)
+from treegram.radix_cache.tree import TokenArray
 
 PROMPT = list(range(100, 120))
 BINDING = "model 1, llama.cpp 2"
@@ -219,7 +230,7 @@ def test_links_and_strangers_files_are_not_followed(tmp_path: Path) -> None:
     first.run(PROMPT)
     first.cache.close()
     (path,) = files(tmp_path / "a")
-    (tmp_path / "b").mkdir()
+    (tmp_path / "b").mkdir(mode=0o700)
     (tmp_path / "b" / "key").write_bytes((tmp_path / "a" / "key").read_bytes())
     (tmp_path / "b" / path.name).symlink_to(path)
     assert Process(tmp_path / "b").cache.match(PROMPT) == 0
@@ -232,6 +243,167 @@ def test_the_folder_is_for_its_user_alone(tmp_path: Path) -> None:
     process.cache.close()
     assert (tmp_path / "kv").stat().st_mode & 0o077 == 0
     assert all(p.stat().st_mode & 0o077 == 0 for p in (tmp_path / "kv").iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners of files here")
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "kv"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(PermissionError, match=f"by others .mode {mode:o}.*chmod go-w"):
+        DiskFolder(folder, BINDING)
+    assert not (folder / "key").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    os.mkfifo(tmp_path / f"pipe{SUFFIX}", 0o600)
+    assert process.folder.scan() == []
+    process.cache.close()
+    (tmp_path / "key").unlink()
+    os.mkfifo(tmp_path / "key", 0o600)
+    with pytest.raises(PermissionError, match="key: it is no plain file of this user; remove it"):
+        DiskFolder(tmp_path, BINDING)
+
+
+@pytest.mark.parametrize("when", ["before the start", "while running"])
+def test_no_file_stands_for_another(tmp_path: Path, when: str) -> None:
+    """Both were written by this user's process, so each is right by itself."""
+    first = Process(tmp_path)
+    first.run(PROMPT, "tenant a")
+    first.run([t + 50 for t in PROMPT], "tenant b")
+    first.cache.close()
+    paths = {b"tenant b" in path.read_bytes(): path for path in files(tmp_path)}
+    second = Process(tmp_path)
+    os.replace(paths[True], paths[False])
+    if when == "before the start":
+        second.cache.close()
+        second = Process(tmp_path)
+    assert second.run(PROMPT, "tenant a") == 0
+    assert second.store.loads == 0
+
+
+def test_a_file_of_another_binding_under_a_known_name_is_not_read(tmp_path: Path) -> None:
+    """Nothing of its head is authenticated, so its size is not even asked for."""
+    first = Process(tmp_path)
+    first.run(PROMPT)
+    first.cache.close()
+    (path,) = files(tmp_path)
+    second = Process(tmp_path)
+    head = path.read_bytes().replace(BINDING.encode(), b"model 2, llama.cpp 2")
+    size = int(re.search(rb'"data_bytes": (\d+)', head)[1])  # type: ignore[index]
+    huge = str(10**17 + size).encode()
+    head = head.replace(b'"data_bytes": %d' % size, b'"data_bytes": ' + huge)
+    n_text = int.from_bytes(head[8:12], "little") + len(huge) - len(str(size))
+    path.write_bytes(head[:8] + n_text.to_bytes(4, "little") + head[12:])
+    assert second.run(PROMPT) == 0
+
+
+def test_what_killed_processes_left_half_written_goes(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.cache.close()
+    for name, age in (("old", 2 * PART_SECONDS), ("new", 0.0)):
+        part = tmp_path / f"{name}{PART_SUFFIX}"
+        part.touch()
+        os.utime(part, times=(time.time() - age,) * 2)
+    Process(tmp_path).cache.close()
+    assert [p.stem for p in tmp_path.glob(f"*{PART_SUFFIX}")] == ["new"]
+
+
+def blob_of(tokens: list[int]) -> tuple[TokenArray, Blob]:
+    data = bytes(200)
+    return np.array(tokens, np.int32), Blob(0, len(tokens), data, len(data))
+
+
+class Held:
+    """Stops the writer's thread where it puts files in place."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.arrived, self.go_on = threading.Event(), threading.Event()
+        real = os.replace
+
+        def replace(*args: str) -> None:
+            self.arrived.set()
+            assert self.go_on.wait(20)
+            real(*args)
+
+        monkeypatch.setattr(os, "replace", replace)
+
+
+def test_a_file_that_is_removed_while_it_is_written_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, held = DiskFolder(tmp_path, BINDING), Held(monkeypatch)
+    file = folder.write("", *blob_of([1, 2]))
+    assert held.arrived.wait(20)
+    folder.remove(file)
+    held.go_on.set()
+    folder.close()
+    assert files(tmp_path) == []
+
+
+def test_a_removed_file_takes_nothing_along_that_is_written_after_it(tmp_path: Path) -> None:
+    folder = DiskFolder(tmp_path, BINDING)
+    first = folder.write("", *blob_of([1, 2]))
+    folder.remove(first)
+    folder.write("", *blob_of([1, 2]))
+    folder.close()
+    folder.remove(first)
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_slow_disk_holds_up_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process, held = Process(tmp_path, n_cells=24, host_bytes=200), Held(monkeypatch)
+    prompts = [[i, *PROMPT] for i in range(3 * PENDING_WRITES)]
+    for prompt in prompts:
+        process.run(prompt)
+    assert process.folder.would_wait
+    assert process.cache.match(prompts[-1]) == 21
+    held.go_on.set()
+    process.cache.close()
+    again = Process(tmp_path)
+    assert again.cache.match(prompts[-1]) == 21, "saved at the end, which may wait"
+
+
+def test_on_a_full_budget_what_was_used_last_is_saved_at_the_end(tmp_path: Path) -> None:
+    one = Process(tmp_path)
+    one.run([0, *PROMPT])
+    one.cache.close()
+    size = files(tmp_path)[0].stat().st_size
+    for binding in ("model A", "model B"):
+        for start in (0, 100, 200):
+            process = Process(
+                tmp_path, binding=binding, n_cells=256, n_seqs=16, disk_bytes=4 * size + size // 2
+            )
+            for i in range(6):
+                process.run([start + i, *PROMPT])
+            process.cache.close()
+            again = Process(tmp_path, binding=binding, disk_bytes=4 * size + size // 2)
+            found = [again.cache.match([start + i, *PROMPT]) for i in range(6)]
+            assert found == [0, 0, 21, 21, 21, 21]
+            again.cache.close()
+
+
+def test_of_one_path_the_beginning_is_saved(tmp_path: Path) -> None:
+    """All of it was used at one time; and its end without its beginning is of no use."""
+
+    def run(process: Process) -> None:
+        leases = []
+        for n in (5, 10, 15, 20):
+            leases.append(process.cache.acquire(PROMPT[:n]))
+            process.evaluate(leases[-1], PROMPT[n - 5 : n])
+            process.cache.commit(leases[-1], PROMPT[:n])
+        for lease in leases:
+            process.cache.release(lease)
+        process.cache.close()
+
+    run(Process(tmp_path / "one"))
+    sizes = [path.stat().st_size for path in files(tmp_path / "one")]
+    assert len(sizes) == 4
+    run(Process(tmp_path / "two", disk_bytes=2 * max(sizes)))
+    assert Process(tmp_path / "two").cache.match(PROMPT) == 10
 
 
 def test_a_full_disk_costs_only_the_saving(

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from treegram.radix_cache import FakeKVStore, RadixCache
+from treegram.radix_cache.base import Blob
 from treegram.radix_cache.pins import PinRefused
 
 SHOTS = [1, 2, 3, 4, 5, 6]
@@ -98,6 +99,36 @@ def test_a_pin_that_does_not_fit_is_refused_with_numbers_and_changes_nothing() -
     cache.run([9, 9], pin="more")
     cache.flood()
     assert (cache.run(SHOTS), cache.run([9, 9])) == (6, 2)
+
+
+class FailingStore(FakeKVStore):
+    """Fails to save, as a llama.cpp context may."""
+
+    is_failing = False
+
+    def save(self, seq: int, start: int, stop: int) -> Blob:
+        if self.is_failing:
+            raise RuntimeError("no state")
+        return super().save(seq, start, stop)
+
+
+def test_a_pin_that_fails_leaves_everything_as_it_was() -> None:
+    cache = Cache()
+    cache.store = store = FailingStore(64, 8)
+    cache.cache = RadixCache(store, host_bytes=800, idle_cells=64)
+    cache.run(SHOTS, pin="shots")
+    cache.run([9], pin="other")
+    lease = cache.cache.acquire([5, 5])
+    store.write(lease.seq, 0, 5)
+    cache.cache.extend(lease, 1)
+    cache.cache.commit(lease, [5])
+    store.is_failing = True
+    with pytest.raises(RuntimeError, match="no state"):
+        cache.cache.pin("shots", lease)
+    cache.cache.release(lease)
+    cache.cache.check_integrity()
+    assert [(pin.name, pin.tokens) for pin in cache.cache.pins()] == [("shots", 6), ("other", 1)]
+    assert cache.cache.stats().pinned_tokens == 7
 
 
 def test_what_is_pinned_survives_the_loss_of_the_store() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count, product
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,7 @@ from treegram.radix_cache import (
     SnapshotCache,
     cache_for,
 )
+from treegram.radix_cache.tree import RadixTree
 
 PROMPT = list(range(100, 110))
 
@@ -64,6 +66,26 @@ def check(cache: SnapshotCache, store: FakeKVStore) -> None:
     """The books agree with themselves and with the cells that are really held."""
     cache.check_integrity()
     assert cache.free_cells == store.n_cells - store.held_cells
+
+
+def test_stats_walk_nothing_that_the_engine_changes_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are asked for from other threads than the one that uses the cache."""
+    cache, store = new_cache()
+    run(cache, store, PROMPT)
+    cache.park_idle()
+    lease = cache.acquire([*PROMPT, 1])
+    evaluate(cache, store, lease, [1])
+
+    class Busy(dict[int, Lease]):
+        def values(self) -> NoReturn:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(cache, "_leases", Busy(cache._leases))
+    monkeypatch.setattr(RadixTree, "nodes", Busy.values)
+    stats = cache.stats()
+    assert (stats.private_tokens, stats.live_tokens, stats.parked_tokens) == (1, 10, 0)
 
 
 # --- what is found -----------------------------------------------------------------------------

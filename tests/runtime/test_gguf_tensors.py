@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ def test_damage(tmp_path: Path, at: int, byte: int, message: str) -> None:
     data = bytearray(small(path))
     data[at] = byte
     path.write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (struct.pack("<IQQ", 8, 2, 2**64 - 1), "cut short"),
+        (struct.pack("<IQ", 9, 1) * 3000, "nested too deeply"),
+    ],
+    ids=["a string of 2**64 - 1 bytes", "arrays in arrays"],
+)
+def test_hostile_metadata(tmp_path: Path, value: bytes, message: str) -> None:
+    path = tmp_path / "hostile.gguf"
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"k"
+    path.write_bytes(head + struct.pack("<I", 9) + value + bytes(64))
     with pytest.raises(ValueError, match=message):
         read_tensors(path)
 

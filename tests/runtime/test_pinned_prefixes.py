@@ -6,7 +6,9 @@ import pytest
 
 import treegram as tg
 from treegram.lang.base import GenRequest
+from treegram.lang.errors import EngineError
 from treegram.radix_cache import RadixCache
+from treegram.radix_cache.base import Blob
 from treegram.runtime.base import Vocabulary
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder
@@ -69,6 +71,29 @@ def test_a_pin_that_does_not_fit_fails_its_request_and_no_other() -> None:
     assert isinstance(engine.cache, RadixCache)
     engine.cache.check_integrity()
     assert engine.cache.pins() == ()
+    assert submit(engine, [*SHOTS, 1]) == [None]
+
+
+def test_a_pin_that_cannot_be_saved_fails_its_request_and_no_other() -> None:
+    class Decoder(FakeDecoder):
+        is_failing = False
+
+        def save(self, seq: int, start: int, stop: int) -> Blob:
+            if self.is_failing:
+                raise EngineError("llama.cpp saved no state")
+            return super().save(seq, start, stop)
+
+    decoder = Decoder(n_cells=64)
+    engine = Engine(decoder, host_bytes=8 * 32, idle_cells=64)
+    assert submit(engine, SHOTS, pin="shots") == [None]
+    decoder.is_failing = True
+    (error,) = submit(engine, [1, 2, 3], pin="shots")
+    assert isinstance(error, EngineError)
+    assert "saved no state" in str(error)
+    decoder.is_failing = False
+    assert isinstance(engine.cache, RadixCache)
+    engine.cache.check_integrity()
+    assert [pin.tokens for pin in engine.cache.pins()] == [len(SHOTS)]
     assert submit(engine, [*SHOTS, 1]) == [None]
 
 

@@ -257,6 +257,26 @@ def test_a_slow_copy_is_measured_again_another_day(
     assert not list(folder.glob("*.gguf"))
 
 
+def test_a_probe_that_took_too_long_is_tried_again_another_day(
+    slow_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    asked: list[object] = []
+
+    def run(command: list[str], **options: object) -> NoReturn:
+        asked.append(command)
+        raise subprocess.TimeoutExpired(command, module.TIMEOUT_S)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for days, times in ((0.0, 1), (0.9, 1), (1.1, 2)):
+        now = time.time() + days * 86400
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda now=now: now)
+            assert prepared(slow_file) == slow_file
+        assert len(asked) == times
+    assert "the probe took over 900 s" in caplog.text
+
+
 @pytest.mark.parametrize("printed", ["", "treegram", "{}", '{"gain": 1}', "[]"])
 def test_a_child_that_says_nothing_useful(
     slow_file: Path,

@@ -10,7 +10,7 @@ from treegram.runtime.model import Model
 
 pytestmark = pytest.mark.model
 WAIT_S = 120.0
-HOT = SamplingParams(temperature=1.6, seed=11)
+SEEDS = range(11, 41)
 
 
 def ask(model: Model, messages: list[Message], params: SamplingParams | None = None) -> GenResult:
@@ -30,10 +30,15 @@ def test_a_chat_client_that_resends_text_finds_what_was_really_generated(
 ) -> None:
     """Hot sampling writes tokens that the tokeniser would not; the resent text has the latter."""
     history = [message("system", "You write strange poems."), message("user", "One on herons.")]
-    first = ask(embedded_model, history, HOT)
-    generated = [t for span in first.spans for t in getattr(span, "tokens", ())]
-    canonical = embedded_model.tokenizer.encode(first.text)
-    assert canonical != generated[: len(canonical)], "the tokeniser would have written this, too"
+    for seed in SEEDS:
+        first = ask(embedded_model, history, SamplingParams(temperature=1.6, seed=seed))
+        generated = [t for span in first.spans for t in getattr(span, "tokens", ())]
+        canonical = embedded_model.tokenizer.encode(first.text)
+        is_text = "\ufffd" not in first.text and first.text == first.text.strip()
+        if is_text and canonical != generated[: len(canonical)]:
+            break
+    else:
+        pytest.fail("the tokeniser would have written all of this, too")
     history += [message("assistant", first.text), message("user", "And one on owls.")]
     second = ask(embedded_model, history)
     spent = second.usage.prompt_tokens - second.usage.cached_tokens
