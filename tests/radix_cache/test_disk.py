@@ -307,7 +307,8 @@ def test_what_killed_processes_left_half_written_goes(tmp_path: Path) -> None:
     for name, age in (("old", 2 * PART_SECONDS), ("new", 0.0)):
         part = tmp_path / f"{name}{PART_SUFFIX}"
         part.touch()
-        os.utime(part, times=(time.time() - age,) * 2)
+        used = time.time() - age
+        os.utime(part, times=(used, used))
     Process(tmp_path).cache.close()
     assert [p.stem for p in tmp_path.glob(f"*{PART_SUFFIX}")] == ["new"]
 
