@@ -17,6 +17,7 @@ generation still holds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from ..ir.graph import ALL_BYTES
@@ -26,7 +27,17 @@ from .closure import Closed, Closure
 from .configuration import Configuration, ForcedRun, Parts, Place, Steady, Successors
 from .configuration_table import ConfigurationTable
 from .counted_terminal import CountedState
-from .frames import Frame, FrameTable, Stack, contents, holders, kept_in, without_values
+from .frames import (
+    Frame,
+    FrameTable,
+    Stack,
+    begun_earlier,
+    contents,
+    first_begun,
+    holders,
+    kept_in,
+    without_values,
+)
 from .kept_values import Kept, is_next
 from .legal_bytes import LegalBytes
 from .lowering import lower
@@ -34,6 +45,7 @@ from .measured_terminal import MeasuredState
 from .network import Network
 from .stack_moves import StackMoves
 from .terminal_state import TerminalState
+from .value_search import Budget
 from .value_watch import ValueInWriting, ValueWatch
 
 MAX_MEMO = 4096
@@ -55,6 +67,9 @@ class Automaton:
     can begin where a fresh one is left, and its text is not looked at.
     `horizon`: the automaton is only asked about the next `horizon` bytes; counts beyond it are
     merged, which makes positions in a long counted run equal (see `adopt`).
+    `watch`: who says where a value can begin; None: a watch of its own.
+    `budget`: of the search that this automaton is run for, which looks ahead for values; None: it
+    is run for itself.
 
     Raises GrammarError if the grammar has no text, and, while it runs, if one text can be read in
     more than MAX_PLACES ways at once.
@@ -68,10 +83,12 @@ class Automaton:
         controls: Mapping[int, str] | None = None,
         values: Literal["kept", "ignored", "entered"] = "kept",
         horizon: int | None = None,
+        watch: ValueWatch | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._network = rules if isinstance(rules, Network) else lower(rules, alphabet, controls)
         self._frames = FrameTable()
-        self._watch = ValueWatch(self, self._network)
+        self._watch = watch or ValueWatch(self, self._network, budget)
         self._moves = StackMoves(
             self._network,
             self._frames,
@@ -113,24 +130,40 @@ class Automaton:
 
     def careless(self, values: Literal["ignored", "entered"]) -> Automaton:
         """This grammar with less care for values that must be distinct."""
-        return Automaton(self._network, values=values)
+        return Automaton(self._network, values=values, watch=self._watch)
+
+    def searching(self, budget: Budget) -> Automaton:
+        """This grammar for a search, which is over when its budget is spent."""
+        return Automaton(self._network, budget=budget)
 
     def started_at(self, state: int) -> Configuration | None:
         """The configuration as if the grammar began at a state of its network."""
         return self._close([(state, None)])
 
-    def excerpt(self, place: Place, kept: Kept, *, with_list: bool) -> Configuration:
-        """A place of another automaton of this grammar, as if its stack began above a value.
+    def in_list(self, place: Place, of_list: Kept) -> Configuration:
+        """A place of another automaton of this grammar, as if its stack began with a list.
 
-        That is the one at the top of `kept`. Or `with_list`, as if it began with the list there,
-        which has then seen what it has. All other values are left out.
+        That is the one at the top of `of_list`. All other values are left out.
         """
         known: dict[Stack, Stack] = {}
-        for frame in holders(place[1], kept):
-            low, high = contents(frame)
-            known[frame] = self._frames.push(None, frame.after, low, high) if with_list else None
+        for frame in holders(place[1], of_list):
+            known[frame] = self._frames.push(None, frame.after, *contents(frame))
         stack = self._frames.rebuilt(place[1], known, without_values)
         return self._table.intern(frozenset(((place[0], stack),)), False)
+
+    def in_value(self, place: Place, value: Kept) -> Configuration:
+        """A place of another automaton of this grammar, as if its stack began above a value.
+
+        That is the one at the top of `value`; see `having_written` for those above it.
+        """
+        known: dict[Stack, Stack] = dict.fromkeys(holders(place[1], value))
+        first = first_begun(place[1], value) or 0
+        stack = self._frames.rebuilt(place[1], known, partial(begun_earlier, by=first))
+        return self._table.intern(frozenset(((place[0], stack),)), False)
+
+    def having_written(self, core: Configuration, text: bytes) -> Configuration:
+        """The configuration of a core, with the text since the first value in writing began."""
+        return self._table.with_text(core, text)
 
     def adopt(self, configuration: Configuration) -> Configuration:
         """The configuration here that agrees with another automaton's of the same grammar.

@@ -112,6 +112,22 @@ def without_values(frame: Frame) -> tuple[Held, int | None]:
     return None if isinstance(frame.low, Begun | frozenset) else frame.low, frame.high
 
 
+def first_begun(stack: Stack, value: Kept) -> int | None:
+    """Where the first of the values begins that are being written above `value`; None: none has."""
+    first, kept = None, kept_in(stack)
+    while kept is not None and kept is not value:
+        if isinstance(kept.held, Begun) and kept.held.at is not None:
+            first = kept.held.at
+        kept = kept.outer
+    return first
+
+
+def begun_earlier(frame: Frame, by: int) -> tuple[Held, int | None]:
+    """The same in a text without its first `by` bytes."""
+    low = frame.low
+    return Begun(low.at - by) if isinstance(low, Begun) and low.at is not None else low, frame.high
+
+
 class FrameTable:
     """Interns the frames of one automaton. Threads may share it."""
 

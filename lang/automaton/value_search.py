@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 MAX_STEPS = 4000
 """Bytes that a search tries before it takes its goal for one that can be reached."""
 
+
+class Budget:
+    """The bytes that a search may still try, with those that it begins on its way."""
+
+    def __init__(self) -> None:
+        self.left = MAX_STEPS
+
+
 MAX_LOOKED = 200
 """Configurations among which a string of any length is looked for."""
 
@@ -28,22 +36,22 @@ def can_be_fresh(
     text: bytes,
     possible: SeenValues,
     seen: frozenset[object],
+    budget: Budget,
 ) -> bool:
     """Whether `text`, which led to `at`, can be completed to a value that is not in `seen`.
 
     `automaton` runs one value; `possible`: those of `seen` that the text can still become.
     It can unless every way on spells one of them to its end, so only such ways are followed: the
     first byte that leaves them all is the answer. Ways that meet are followed once; in a number, as
-    often as it takes to get past the values that differ in zeros only. After MAX_STEPS bytes the
+    often as it takes to get past the values that differ in zeros only. Once the budget is spent the
     answer is yes: so many ways lead through so few values only where there are many more.
     """
     pending = [(at, text, possible)]
     times: dict[tuple[Configuration, Hashable], int] = {}
-    steps = 0
-    while pending and steps <= MAX_STEPS:
+    while pending and budget.left > 0:
         here, so_far, values = pending.pop()
         for byte in automaton.next_bytes(here):
-            steps += 1
+            budget.left -= 1
             left = values.step(byte)
             if not left:
                 return True
@@ -52,12 +60,13 @@ def can_be_fresh(
             longer = so_far + bytes((byte,))
             if following.accepting and value_of(longer) not in seen:
                 return True
-            key = (following, left.place)
+            # the place says what `following` has of the text: only so spellings of one value meet
+            key = (following.core, left.place)
             known = times.get(key, 0)
             if known <= (left.count if left.is_number else 0):
                 times[key] = known + 1
                 pending.append((following, longer, left))
-    return bool(pending)
+    return bool(pending) or budget.left <= 0
 
 
 def is_endless(automaton: Automaton, start: Configuration) -> bool:

@@ -6,15 +6,16 @@ on with another value, a fresh one must be left.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from .configuration import Configuration, Place
 from .distinct import SeenValues
-from .frames import Stack, frames_of, kept_in
+from .frames import Stack, first_begun, frames_of, kept_in
 from .kept_values import Begun, Kept
 from .network import Network
 from .scopes import Value
-from .value_search import can_be_fresh, can_reach, is_endless
+from .value_search import MAX_STEPS, Budget, can_be_fresh, can_reach, is_endless
 
 if TYPE_CHECKING:
     from .automaton import Automaton
@@ -54,11 +55,20 @@ class ValueInWriting(NamedTuple):
 
 
 class ValueWatch:
-    """The watch of one automaton. To look ahead it runs the same grammar, less carefully."""
+    """The watch of one automaton.
 
-    def __init__(self, automaton: Automaton, network: Network) -> None:
+    To look ahead it runs the same grammar: a value as carefully as the text, because values in it
+    may have to differ, too. All that looks ahead meanwhile shares one `budget`, which is that of
+    the search that the automaton is run for; None: it is run for itself.
+    """
+
+    def __init__(self, automaton: Automaton, network: Network, budget: Budget | None) -> None:
         self._automaton = automaton
         self._network = network
+        self._budget = Budget() if budget is None else budget
+        self._searcher: Automaton | None = None if budget is None else automaton
+        self._is_searching = budget is not None
+        self._lock = Lock()
         self._helpers: dict[str, Automaton] = {}
         self._possible: dict[tuple[bytes, frozenset[object]], SeenValues] = {}
         self._fresh: dict[tuple[Configuration, bytes, frozenset[object]], bool] = {}
@@ -67,7 +77,7 @@ class ValueWatch:
         self._maybe_few: list[Value] = []
         self._writing: dict[Configuration, set[tuple[Begun, frozenset[object]]]] = {}
         self._starts: dict[int, Configuration | None] = {}
-        self._inside: dict[Doubt, Configuration] = {}
+        self._inside: dict[Doubt, tuple[Configuration, int | None]] = {}
 
     def watched(self, places: list[Place]) -> Watched:
         """What is left of places, and in doubt about them, whatever text led there."""
@@ -108,7 +118,7 @@ class ValueWatch:
         assert isinstance(begun, Begun)
         text = begun.text(written)
         return not self._possible_after(text, seen) or self._can_be_fresh(
-            self._inside_value(doubt), text, seen
+            self._inside_value(doubt, written), text, seen
         )
 
     def _can_be_fresh(self, at: Configuration, text: bytes, seen: frozenset[object]) -> bool:
@@ -117,10 +127,34 @@ class ValueWatch:
         if is_possible is None:
             if len(self._fresh) >= _KEPT:
                 self._fresh.clear()
-            possible = self._possible_after(text, seen)
-            is_possible = can_be_fresh(self._helper("ignored"), at, text, possible, seen)
+            if self._is_searching:
+                is_possible = self._search(at, text, seen)
+                if self._budget.left <= 0:
+                    return is_possible
+            else:
+                with self._lock:
+                    self._budget.left = MAX_STEPS
+                    is_possible = self._search(at, text, seen)
+                    if self._budget.left <= 0:
+                        self._forget_search()
             self._fresh[key] = is_possible
         return is_possible
+
+    def _search(self, at: Configuration, text: bytes, seen: frozenset[object]) -> bool:
+        possible = self._possible_after(text, seen)
+        return can_be_fresh(self._searching(), at, text, possible, seen, self._budget)
+
+    def _searching(self) -> Automaton:
+        """The automaton that searches are run on."""
+        if self._searcher is None:
+            self._searcher = self._automaton.searching(self._budget)
+        return self._searcher
+
+    def _forget_search(self) -> None:
+        """Forgets what was learned with a spent budget, when every answer was yes."""
+        self._searcher = None
+        self._inside.clear()
+        self._starts.clear()
 
     def _possible_after(self, text: bytes, seen: frozenset[object]) -> SeenValues:
         """The values seen that a text can still become."""
@@ -142,23 +176,24 @@ class ValueWatch:
         known[text, seen] = possible
         return possible
 
-    def _inside_value(self, doubt: Doubt) -> Configuration:
-        """The same place where nothing but the value is run, and nothing in it must differ."""
-        here = self._inside.get(doubt)
-        if here is None:
+    def _inside_value(self, doubt: Doubt, written: bytes) -> Configuration:
+        """The same place after `written`, where nothing but the value is run."""
+        known = self._inside.get(doubt)
+        if known is None:
             if len(self._inside) >= _KEPT:
                 self._inside.clear()
             place, value = doubt
-            here = self._helper("ignored").excerpt(place, value, with_list=False)
-            self._inside[doubt] = here
-        return here
+            known = self._searching().in_value(place, value), first_begun(place[1], value)
+            self._inside[doubt] = known
+        core, first = known
+        return core if first is None else self._searching().having_written(core, written[first:])
 
     def _can_finish(self, place: Place, of_list: Kept) -> bool:
         """Whether a list can go on, or end, from between two of its values."""
         if all(self._is_left(value, of_list.seen) for value in self._scarce()):
             return True
         entering = self._helper("entered")
-        here = entering.excerpt(place, of_list, with_list=True)
+        here = entering.in_list(place, of_list)
         finishes = self._finishes.get(here)
         if finishes is None:
             if len(self._finishes) >= _KEPT:
@@ -169,7 +204,10 @@ class ValueWatch:
                     self._is_in_value(frame) for _, frame in configuration.places
                 )
 
-            finishes = self._finishes[here] = can_reach(entering, here, is_through)
+            finishes = can_reach(entering, here, is_through)
+            if self._is_searching and self._budget.left <= 0:
+                return finishes
+            self._finishes[here] = finishes
         return finishes
 
     def _is_in_value(self, stack: Stack) -> bool:
@@ -201,15 +239,16 @@ class ValueWatch:
             scope = scopes[self._looked_at]
             self._looked_at += 1
             if isinstance(scope, Value):
-                start = self._start_of(scope)
-                if start is None or not is_endless(self._helper("ignored"), start):
+                ignoring = self._helper("ignored")
+                start = ignoring.started_at(scope.body)
+                if start is None or not is_endless(ignoring, start):
                     self._maybe_few.append(scope)
         return self._maybe_few
 
     def _start_of(self, value: Value) -> Configuration | None:
         """Where such a value begins."""
         if value.body not in self._starts:
-            self._starts[value.body] = self._helper("ignored").started_at(value.body)
+            self._starts[value.body] = self._searching().started_at(value.body)
         return self._starts[value.body]
 
     def _helper(self, values: Literal["ignored", "entered"]) -> Automaton:
