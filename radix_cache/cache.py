@@ -132,9 +132,7 @@ class RadixCache:
         queried_tokens = len(tokens)
         wanted = as_token_array(tokens if limit is None else tokens[: max(limit, 0)])
         match = tiers.tree.match_below(tiers.tree.root(namespace), wanted)
-        bottom = match.node
-        if match.length < bottom.stop:
-            bottom = tiers.split(bottom, match.length)
+        bottom = tiers.end_of(match)
         self._use(bottom, None, priority)
         path = bottom.path()
         parked = [node for node in path[1:] if node.seq < 0]
@@ -214,9 +212,7 @@ class RadixCache:
             tiers.tree.extend(old, wanted[old.stop :])
             return
         match = tiers.tree.match_below(old, wanted)
-        bottom = match.node
-        if match.length < bottom.stop:
-            bottom = tiers.split(bottom, match.length)
+        bottom = tiers.end_of(match)
         if match.length < len(wanted):
             bottom = tiers.tree.append(bottom, wanted[match.length :])
         self._use(bottom, old, lease.priority)

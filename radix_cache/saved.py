@@ -20,7 +20,7 @@ from .disk import DiskFile, DiskFolder, Stored
 from .policy import Policy, Rank
 from .stats import Counters
 from .tier import Tier
-from .tree import Node, RadixTree, Root
+from .tree import Match, Node, RadixTree, Root
 
 
 class SavedTree:
@@ -56,6 +56,12 @@ class SavedTree:
         A file without those of the nodes above it is of no use to the next process.
         """
         return *self.policy.rank(node), -node.stop
+
+    def end_of(self, match: Match) -> Node:
+        """The node that ends where `match` does, split off if need be."""
+        if match.length < match.node.stop:
+            return self.split(match.node, match.length)
+        return match.node
 
     def split(self, node: Node, at: int) -> Node:
         """As `RadixTree.split`."""
@@ -210,9 +216,7 @@ class SavedTree:
             if match.length < file.start:  # what it goes on from is gone
                 self.folder.remove(file)
                 continue
-            bottom = match.node
-            if match.length < bottom.stop:
-                bottom = self.split(bottom, match.length)
+            bottom = self.end_of(match)
             if match.length < len(stored.tokens):
                 bottom = self.tree.append(bottom, stored.tokens[match.length :])
             used = now - max(wall - stored.used, 0.0)

@@ -232,7 +232,7 @@ class Engine:
         running = list(self._scheduler.running)
         try:
             for request in running:
-                self._scheduler.retire(request, keep=True)
+                self._scheduler.retire(request)
             self.cache.close()
         except Exception:  # what is not saved is evaluated again
             LOG.exception("prefixes could not be saved to disk")
@@ -304,7 +304,7 @@ class Engine:
         """Gives text of the prompt that was generated before the tokens it was generated as."""
         if self._pieces is None:
             return
-        size = len(request.tokens) - request.tail
+        size = request.prompt_stop
         prompt = self.cache.respelled(request.tokens[:size], self._pieces, request.namespace)
         grown = len(prompt) - size
         if len(request.tokens) + grown < self._decoder.n_cells:
@@ -317,8 +317,7 @@ class Engine:
             scheduler.waiting.remove(request)
             self._end(request, CancelledError("the request was cancelled"))
         for request in [r for r in scheduler.running if r.is_cancelled]:
-            scheduler.retire(request, keep=True)
-            self._end(request, CancelledError("the request was cancelled"))
+            self._retire(request, CancelledError("the request was cancelled"))
 
     def _count_admitted(self, request: EngineRequest) -> None:
         if request.was_admitted:
@@ -334,7 +333,7 @@ class Engine:
             self._minimum.add(request.tokens, request.namespace, is_request=needs_logits)
 
     def _retire_full(self, request: EngineRequest) -> None:
-        self._scheduler.retire(request, keep=True)
+        self._scheduler.retire(request)
         self._end_full(request)
 
     def _end_full(self, request: EngineRequest) -> None:
@@ -370,11 +369,11 @@ class Engine:
         self._steps += 1
         self._evaluated += len(batch.tokens)
         prefill = [piece for piece in slices if piece.start < piece.request.prefill_tokens]
-        self._pace.observe(sum(piece.stop - piece.start for piece in prefill), seconds)
+        self._pace.observe(sum(map(len, prefill)), seconds)
         for piece in slices:
             lease = piece.request.lease
             assert lease is not None
-            self.cache.extend(lease, piece.stop - piece.start)
+            self.cache.extend(lease, len(piece))
         return True
 
     def _deliver_kept(self, request: EngineRequest) -> None:
@@ -388,7 +387,7 @@ class Engine:
                 request.tokens.extend(request.generation.take(logits))
             elif request.on_logits is not None:
                 request.limit += 1
-                request.on_logits(request.limit - (len(request.tokens) - request.tail), logits)
+                request.on_logits(request.limit - request.prompt_stop, logits)
         except Exception as error:
             self._retire(request, error)
             return
@@ -404,7 +403,7 @@ class Engine:
     def _retire(self, request: EngineRequest, error: BaseException | None) -> None:
         if request.pin and error is None:
             error = self._pin(request)
-        self._scheduler.retire(request, keep=True)
+        self._scheduler.retire(request)
         self._end(request, error)
 
     def _pin(self, request: EngineRequest) -> BaseException | None:
@@ -430,7 +429,7 @@ class Engine:
             if request.generation is None:
                 self._score(request, piece)
             elif piece.stop == len(request.tokens):
-                logits = self._decoder.logits(piece.at + piece.stop - piece.start - 1)
+                logits = self._decoder.logits(piece.at + len(piece) - 1)
                 self._keep(request, logits)
                 request.tokens.extend(request.generation.take(logits))
         except Exception as error:
@@ -453,7 +452,7 @@ class Engine:
         for position in range(max(piece.start, request.limit), piece.stop):
             logits = self._decoder.logits(piece.at + position - piece.start)
             self._keep(request, logits)
-            request.on_logits(position + 1 - (len(request.tokens) - request.tail), logits)
+            request.on_logits(position + 1 - request.prompt_stop, logits)
         request.limit = max(request.limit, piece.stop)
 
     def _end(self, request: EngineRequest, error: BaseException | None) -> None:

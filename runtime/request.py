@@ -54,6 +54,11 @@ class EngineRequest:
     prefill: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
+    def prompt_stop(self) -> int:
+        """Where the tail begins, in a request that is scored."""
+        return len(self.tokens) - self.tail
+
+    @property
     def computed(self) -> int:
         """Tokens whose KV is in this request's sequence."""
         return self.lease.length if self.lease is not None else 0

@@ -30,6 +30,9 @@ class Slice:
     stop: int
     at: int
 
+    def __len__(self) -> int:
+        return self.stop - self.start
+
 
 class Scheduler:
     """Queues and batches. Owned by the engine's thread.
@@ -137,7 +140,7 @@ class Scheduler:
         """
         while True:
             slices = self._slices()
-            if not slices or self.cache.reserve(slices[-1].at + _length(slices[-1])):
+            if not slices or self.cache.reserve(slices[-1].at + len(slices[-1])):
                 return self._batch(slices), slices
             if len(self.running) == 1:
                 fit = self.cache.free_cells
@@ -171,13 +174,13 @@ class Scheduler:
 
     @staticmethod
     def _batch(slices: list[Slice]) -> Batch:
-        total = sum(_length(s) for s in slices)
+        total = sum(map(len, slices))
         tokens = np.empty(total, np.int32)
         positions = np.empty(total, np.int32)
         seqs = np.empty(total, np.int32)
         wants = np.zeros(total, np.bool_)
         for s in slices:
-            request, end = s.request, s.at + _length(s)
+            request, end = s.request, s.at + len(s)
             assert request.lease is not None
             tokens[s.at : end] = request.tokens[s.start : s.stop]
             positions[s.at : end] = np.arange(s.start, s.stop)
@@ -220,11 +223,10 @@ class Scheduler:
         self._allowed = self._max_running
         return running
 
-    def retire(self, request: EngineRequest, *, keep: bool) -> None:
-        """Ends a running request; `keep` commits what it computed to the cache."""
+    def retire(self, request: EngineRequest) -> None:
+        """Ends a running request; what it computed stays cached."""
         if request.lease is not None:
-            if keep:
-                self.cache.commit(request.lease, request.tokens[: request.computed])
+            self.cache.commit(request.lease, request.tokens[: request.computed])
             self.cache.release(request.lease)
             request.lease = None
         self.running.remove(request)
@@ -236,7 +238,3 @@ def _all_tokens(request: EngineRequest) -> TokenArray:
     if len(request.tokens) == len(request.prefill):
         return request.prefill
     return np.array(request.tokens, np.int32)
-
-
-def _length(s: Slice) -> int:
-    return s.stop - s.start

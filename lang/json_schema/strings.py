@@ -16,7 +16,7 @@ from functools import lru_cache
 from ..ir.dfa import Dfa, Edge
 from ..ir.measured import Measured
 from ..ir.nodes import MAX_CODE_POINT, Alt, CharClass, Literal, Node, Repeat, Seq, Terminal
-from ..ir.walk import fold
+from ..ir.walk import fold, with_children
 from ..regex.sets import ANY, Ranges, complement, intersection, union
 from .escapes import (
     ALWAYS_ESCAPED,
@@ -100,12 +100,8 @@ def encode(node: Node, *, escapes: bool = False) -> Node:
                 return _encode_text(text, escapes)
             case CharClass(ranges):
                 return encode_class(ranges, escapes=escapes)
-            case Seq():
-                return Seq(tuple(below))
-            case Alt():
-                return Alt(tuple(below))
-            case Repeat(_, low, high):
-                return Repeat(below[0], low, high)
+            case Seq() | Alt() | Repeat():
+                return with_children(node, below)
             case Dfa():
                 return encode_dfa(node, escapes=escapes)
             case Measured(dfa, units, low, high):

@@ -23,9 +23,10 @@ from pathlib import Path
 from child import Record, run_child
 from constraints_machine import machine
 from peer import Unavailable
+from results_folder import Mismatch
 from run_pair import CEILING
 from workloads.catalog import ENGINES, WORKLOADS
-from workloads.log import Log, Mismatch, Pair
+from workloads.log import Log, Pair
 from workloads.plot import plot
 from workloads.report import report
 

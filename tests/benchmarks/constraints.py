@@ -24,7 +24,7 @@ from pathlib import Path
 from constraint_engine import Lexicon
 from constraints_cases import Case, sample
 from constraints_footprint import set_aside
-from constraints_log import Log, Mismatch, Pair
+from constraints_log import Log, Pair
 from constraints_machine import machine
 from constraints_plot import plot
 from constraints_report import reasons, report
@@ -32,6 +32,7 @@ from constraints_step import decode_step_s
 from constraints_trial import Verdict
 from constraints_worker import ENGINES, Worker
 from peer import Unavailable
+from results_folder import Mismatch
 
 from treegram.runtime.runtime import embedded_model_path
 

@@ -1,13 +1,11 @@
-"""The output folder of the constraint benchmark: what was measured, written as it is measured.
+"""What the constraint benchmark has measured, in its output folder.
 
-`run.json` says what was asked and on what machine; each line of `results.jsonl` is one row of one
-engine on one vocabulary, or why an engine was skipped. Tables are made from these alone, so a run
-that was cut loses nothing, and can be resumed.
+Each line of `results.jsonl` is one row of one engine on one vocabulary, or why an engine was
+skipped.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,13 +14,10 @@ from typing import Any
 from constraints_footprint import Memory
 from constraints_trial import Outcome
 from constraints_worker import Loaded, Row
+from results_folder import ResultsFolder
 
 DIGITS = 7
 """Of seconds, in the file: a tenth of a microsecond."""
-
-
-class Mismatch(Exception):
-    """The folder does not hold what was expected of it."""
 
 
 @dataclass(slots=True)
@@ -57,44 +52,19 @@ class Pair:
         return self.asked - len(self.rows)
 
 
-class Log:
-    """What a folder holds, and what is added to it.
+class Log(ResultsFolder):
+    """See `ResultsFolder`.
 
     Attributes:
-        asked: what must be the same for results to stand in one table.
-        machines: where and when there was a run; more than one if it was resumed.
         step_s: the embedded model's decode step, each time that it was measured.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._results = folder / "results.jsonl"
+        super().__init__(folder)
         self._pairs: dict[tuple[str, str], Pair] = {}
         self.step_s: list[float] = []
-        head = folder / "run.json"
-        found = json.loads(head.read_text(encoding="utf-8")) if head.exists() else {}
-        self.asked: dict[str, Any] = found.get("asked", {})
-        self.machines: list[dict[str, Any]] = found.get("machines", [])
-        for line in self._whole_lines().splitlines():
-            self._read(**json.loads(line))
-
-    def begin(self, asked: dict[str, Any], machine: dict[str, Any], *, resume: bool) -> None:
-        """Makes ready to add. Raises Mismatch if the folder's results are not to be mixed with."""
-        if self.machines and not resume:
-            raise Mismatch(f"{self._folder} has results; pass --resume or another folder")
-        for name, value in asked.items():
-            if (was := self.asked.get(name, value)) != value:
-                raise Mismatch(f"{self._folder} is of a run with {name} {was!r}, not {value!r}")
-        self.asked = asked
-        self.machines.append(machine)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        head = json.dumps({"asked": asked, "machines": self.machines}, indent=1)
-        (self._folder / "run.json").write_text(head, encoding="utf-8")
-        self._results.write_text(self._whole_lines(), encoding="utf-8")
-
-    def write_tables(self, text: str) -> None:
-        """Replaces the folder's `tables.md`."""
-        (self._folder / "tables.md").write_text(text, encoding="utf-8")
+        for entry in self.entries():
+            self._read(**entry)
 
     @property
     def pairs(self) -> list[Pair]:
@@ -133,16 +103,7 @@ class Log:
         self._write("step", None, {"seconds": step_s})
 
     def _write(self, kind: str, key: tuple[str, str] | None, data: Mapping[str, Any]) -> None:
-        line = json.dumps({"kind": kind, "pair": key, "data": _rounded(data)})
-        with self._results.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    def _whole_lines(self) -> str:
-        """Without what follows the last line's end, which was cut while it was written."""
-        if not self._results.exists():
-            return ""
-        text = self._results.read_text(encoding="utf-8")
-        return text[: text.rfind("\n") + 1]
+        self.append({"kind": kind, "pair": key, "data": _rounded(data)})
 
     def _read(self, kind: str, pair: list[str] | None, data: dict[str, Any]) -> None:
         if pair is None:

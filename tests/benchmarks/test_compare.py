@@ -287,7 +287,7 @@ def test_a_log_gives_back_what_was_added(tmp_path: Path) -> None:
 
 def test_results_of_other_runs_are_not_mixed(tmp_path: Path) -> None:
     begun(tmp_path)
-    with pytest.raises(import_module("workloads.log").Mismatch, match="quick"):
+    with pytest.raises(import_module("results_folder").Mismatch, match="quick"):
         begun(tmp_path, quick=False)
 
 

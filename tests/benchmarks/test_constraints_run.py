@@ -133,9 +133,11 @@ def test_a_line_that_was_cut_costs_only_itself(log: ModuleType, tmp_path: Path) 
 def test_results_of_different_runs_are_not_mixed(log: ModuleType, tmp_path: Path) -> None:
     begun(log, tmp_path)
     asked = {"sample": "s", "rows": 4, "row_s": 9.0}
-    with pytest.raises(log.Mismatch, match="has results; pass --resume"):
+    with pytest.raises(
+        import_module("results_folder").Mismatch, match="has results; pass --resume"
+    ):
         log.Log(tmp_path).begin(asked, {}, resume=False)
-    with pytest.raises(log.Mismatch, match="with rows 4, not 5"):
+    with pytest.raises(import_module("results_folder").Mismatch, match="with rows 4, not 5"):
         log.Log(tmp_path).begin({**asked, "rows": 5}, {}, resume=True)
 
 
