@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from .confidence import Decision
+from .images import Picture
 from .sampling import SamplingParams
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ FinishReason: TypeAlias = Literal["stop", "length", "constraint"]
 
 EngineName: TypeAlias = Literal["treegram", "llama.cpp"]
 """Who executes a grammar: treegram's automaton, or llama.cpp's own grammar sampler."""
+
+OverflowPolicy: TypeAlias = Literal["error", "shift"]
+"""What happens where a text outgrows the context: see `GenRequest`."""
 
 SelectMethod: TypeAlias = Literal["length_normalized", "greedy", "unconditional"]
 
@@ -50,7 +54,7 @@ class Generated:
     prefix: str = ""
 
 
-Span: TypeAlias = Text | Generated
+Span: TypeAlias = Text | Generated | Picture
 Prompt: TypeAlias = tuple[Span, ...]
 
 
@@ -66,8 +70,13 @@ class Message:
 class GenRequest:
     """Generate after `prompt`.
 
-    Cached prefixes are shared within one `namespace`. Of requests that wait, those with a higher
-    `priority` go first.
+    Attributes:
+        adapter: the LoRA adapter, by the name under which the model was given it; "" for none.
+        overflow: with `"error"`, a prompt that does not fit the context is refused and a generation
+            that fills it ends with `"length"`; with `"shift"`, tokens behind the first `sinks` are
+            dropped, oldest first.
+        namespace: cached prefixes are shared within one namespace only.
+        priority: of requests that wait, those with a higher one go first.
     """
 
     prompt: Prompt
@@ -83,6 +92,9 @@ class GenRequest:
     canonical: bool = True
     confidence: bool = False
     engine: EngineName = "treegram"
+    adapter: str = ""
+    overflow: OverflowPolicy = "error"
+    sinks: int = 0
     namespace: str = ""
     priority: int = 0
 
@@ -96,6 +108,7 @@ class SelectRequest:
     method: SelectMethod = "length_normalized"
     temperature: float = 0.0
     seed: int | None = None
+    adapter: str = ""
     namespace: str = ""
     priority: int = 0
 
@@ -133,7 +146,8 @@ class Usage:
 class GenResult:
     """What a GenRequest gave. `spans` replay it in a later prompt; their text is `text`.
 
-    `decisions` are there if the request asked for confidence.
+    `decisions` are there if the request asked for confidence. `dropped_tokens` of the prompt and
+    the text were no longer in the context when the last token was drawn.
     """
 
     text: str
@@ -143,6 +157,7 @@ class GenResult:
     stop_matched: str | int | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
     decisions: tuple[Decision, ...] | None = None
+    dropped_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from .choices import checked_choices
 from .errors import GrammarError, ParameterError, ProgramError
 from .grammar import Grammar
 from .json_schema.layout import Layout
+from .json_schema.plain import Formats
 from .tags import Tag, TaggedText, Tags, checked_tags
 from .types.output import OutputType, output_type, tool_type
 
@@ -43,6 +44,7 @@ def constraint_from(
     tags: Sequence[Tag] | Tags | None = None,
     layout: Layout | None = None,
     lenient: bool = False,
+    formats: Formats = "enforced",
 ) -> Constraint | None:
     """The constraint that one of the arguments describes; None if none is given or dtype is `str`.
 
@@ -57,6 +59,7 @@ def constraint_from(
         tags: a Tags, or a list of Tag; the value is a list of texts and Regions.
         layout: how JSON is written; None is one text per value, as `json.dumps` writes it.
         lenient: leave out what of a JSON Schema has no exact grammar, and note it.
+        formats: "annotation" notes the formats of a JSON Schema and does not enforce them.
 
     Raises:
         ProgramError: more than one is given.
@@ -78,7 +81,7 @@ def constraint_from(
         raise ProgramError(
             f"a gen takes one constraint, and these were given: {', '.join(given)}; keep one"
         )
-    json = _Json(layout, lenient, has_json=given in (["schema"], ["tools"], ["tags"]))
+    json = _Json(layout, lenient, formats, has_json=given in (["schema"], ["tools"], ["tags"]))
     if regex is not None:
         return Constraint(Grammar.from_regex(regex), str)
     if schema is not None:
@@ -92,36 +95,46 @@ def constraint_from(
     if tools is not None:
         return json.constraint(tool_type(tools))
     if tags is not None:
-        return _tagged(tags, layout, lenient)
+        return _tagged(tags, {"layout": layout, "lenient": lenient, "formats": formats})
     return None if dtype is None else _of_dtype(dtype)
 
 
 class _Json:
     """Options for what is written as JSON. Raises ParameterError if one is given for nothing."""
 
-    def __init__(self, layout: Layout | None, lenient: bool, *, has_json: bool) -> None:
+    def __init__(
+        self, layout: Layout | None, lenient: bool, formats: Formats, *, has_json: bool
+    ) -> None:
         if layout is not None and not isinstance(layout, Layout):
             raise ParameterError("layout", f"expected a JsonLayout, got {layout!r:.80}")
         if not isinstance(lenient, bool):
             raise ParameterError("lenient", f"expected True or False, got {lenient!r:.80}")
-        if not has_json and (layout is not None or lenient):
-            name = "layout" if layout is not None else "lenient"
-            raise ParameterError(name, "goes with schema=, tools= or tags=, and none is given")
+        given = {
+            "layout": layout is not None,
+            "lenient": lenient,
+            "formats": formats != "enforced",
+        }
+        for name, is_given in given.items():
+            if is_given and not has_json:
+                raise ParameterError(name, "goes with schema=, tools= or tags=, and none is given")
         self._layout = layout or Layout()
         self._lenient = lenient
+        self._formats: Formats = formats
 
     def constraint(self, output: OutputType) -> Constraint:
-        grammar = Grammar.from_schema(output.schema, self._layout, lenient=self._lenient)
+        grammar = Grammar.from_schema(
+            output.schema, self._layout, lenient=self._lenient, formats=self._formats
+        )
         return Constraint(grammar, output.parse)
 
 
-def _tagged(tags: Sequence[Tag] | Tags, layout: Layout | None, lenient: bool) -> Constraint:
+def _tagged(tags: Sequence[Tag] | Tags, json_options: Mapping[str, Any]) -> Constraint:
     checked = checked_tags(tags)
     contents: list[Constraint | None] = []
     for tag in checked.tags:
         content = tag.content()
         if "schema" in content or "tools" in content:
-            content |= {"layout": layout, "lenient": lenient}
+            content |= json_options
         contents.append(constraint_from(**content))
     tagged = TaggedText(checked, contents)
     notes = [note for content in contents if content is not None for note in content.grammar.notes]

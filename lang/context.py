@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .base import Backend, EngineName, Handle, Request, Result
+from .base import Backend, Handle, Request, Result
 from .errors import CancelledError
 from .ordering import OrderPlanner
-from .sampling import SamplingParams
+from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from .interpreter import Branch
@@ -51,6 +51,7 @@ class Execution:
     """One run of a program.
 
     Attributes:
+        options: what holds for every generation that says nothing else.
         orders: who orders interchangeable blocks.
         lock: guards every mutable field of the run and of its branches.
         changed: an operation ended, or the run was cancelled.
@@ -66,14 +67,12 @@ class Execution:
         self,
         backend: Backend,
         program: str,
-        sampling: SamplingParams | None = None,
-        engine: EngineName | None = None,
+        options: RunOptions | None = None,
         orders: OrderPlanner | None = None,
     ) -> None:
         self.backend = backend
         self.orders = orders if orders is not None else OrderPlanner()
-        self.sampling = sampling if sampling is not None else SamplingParams()
-        self.engine: EngineName = engine or "treegram"
+        self.options = options if options is not None else RunOptions()
         self.program = program
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)

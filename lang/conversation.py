@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .base import Backend, Message, Prompt, Span, Text
 from .errors import ProgramError
 from .expr import RoleBegin, RoleEnd
+from .images import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,18 @@ _CUT = "\ue000cut\ue001"
 def text_of(spans: Iterable[Span]) -> str:
     """The plain text of spans."""
     return "".join(span.text for span in spans)
+
+
+def content_of(spans: Sequence[Span]) -> str | list[dict[str, Any]]:
+    """What OpenAI's API calls the content of a message: its text, or its parts if it has images."""
+    if not any(isinstance(span, Picture) for span in spans):
+        return text_of(spans)
+    return [
+        {"type": "image_url", "image_url": {"url": span.data_url}}
+        if isinstance(span, Picture)
+        else {"type": "text", "text": span.text}
+        for span in spans
+    ]
 
 
 @dataclass(slots=True)

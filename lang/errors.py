@@ -133,7 +133,8 @@ class ContextOverflowError(TreegramError):
         self.context_tokens = context_tokens
         super().__init__(
             f"the request needs {needed_tokens} tokens of context and the model was loaded with "
-            f"{context_tokens}; shorten the prompt or load the model with a larger n_ctx"
+            f"{context_tokens}; shorten the prompt, load the model with a larger n_ctx, or let a "
+            "gen go on without its oldest tokens (overflow='shift')"
         )
 
 

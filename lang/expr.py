@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .base import EngineName, GenRequest, Prompt, SelectMethod, SelectRequest
+from .base import EngineName, GenRequest, OverflowPolicy, Prompt, SelectMethod, SelectRequest
 from .errors import ProgramError
-from .sampling import SamplingParams
+from .images import Picture, read_picture
+from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from .constraint import Constraint
@@ -66,8 +67,15 @@ class Marker(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Image(Expr):
+    """An image, for a model that was loaded with a projector."""
+
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
 class Gen(Expr):
-    """One generation. `sampling` holds only what was given; the run's defaults fill the rest."""
+    """One generation. `sampling` holds only what was given; the run's options fill the rest."""
 
     name: str | None
     constraint: Constraint | None = None
@@ -83,12 +91,13 @@ class Gen(Expr):
     canonical: bool = True
     confidence: bool = False
     engine: EngineName | None = None
+    adapter: str | None = None
+    overflow: OverflowPolicy = "error"
+    sinks: int = 0
 
-    def requests(
-        self, prompt: Prompt, defaults: SamplingParams, engine: EngineName
-    ) -> list[GenRequest]:
+    def requests(self, prompt: Prompt, options: RunOptions) -> list[GenRequest]:
         """The `n` requests of this generation; sample i draws with seed + i."""
-        params = replace(defaults, **self.sampling)
+        params = replace(options.sampling, **self.sampling)
         request = GenRequest(
             prompt=prompt,
             params=params,
@@ -102,7 +111,12 @@ class Gen(Expr):
             heal=self.heal,
             canonical=self.canonical,
             confidence=self.confidence,
-            engine=self.engine or engine,
+            engine=self.engine or options.engine,
+            adapter=options.adapter if self.adapter is None else self.adapter,
+            overflow=self.overflow,
+            sinks=self.sinks,
+            namespace=options.namespace,
+            priority=options.priority,
         )
         if self.n == 1 or params.seed is None:
             return [request] * self.n
@@ -121,10 +135,20 @@ class Select(Expr):
     method: SelectMethod = "length_normalized"
     temperature: float = 0.0
     seed: int | None = None
+    adapter: str | None = None
 
-    def request(self, prompt: Prompt) -> SelectRequest:
+    def request(self, prompt: Prompt, options: RunOptions) -> SelectRequest:
         """The request that scores the choices after `prompt`."""
-        return SelectRequest(prompt, self.choices, self.method, self.temperature, self.seed)
+        return SelectRequest(
+            prompt,
+            self.choices,
+            self.method,
+            self.temperature,
+            self.seed,
+            adapter=options.adapter if self.adapter is None else self.adapter,
+            namespace=options.namespace,
+            priority=options.priority,
+        )
 
 
 def leaves(value: object, depth: int = 0) -> Iterator[str | Expr]:
@@ -154,6 +178,21 @@ def leaves(value: object, depth: int = 0) -> Iterator[str | Expr]:
             f"cannot append {value!r:.80} of type {type(value).__name__}: "
             f"expected text, an expression such as gen(...), or a list of these.{hint}"
         )
+
+
+def image(source: object) -> Image:
+    """An image in a message: `s += tg.user(tg.image("cat.jpg"), "What is this?")`.
+
+    The model must have been loaded with its projector (`ModelOptions.projector`). The same image
+    is evaluated once, as the same text is: its place in the cache is named by its content.
+
+    Args:
+        source: a PNG, JPEG, GIF (its first frame) or BMP file as a path, as bytes or as a `data:`
+            URL; or a Pillow image. Other URLs are not fetched.
+
+    Raises ParameterError if there is no such file, or it is no image of these kinds.
+    """
+    return Image(read_picture(source))
 
 
 def system_begin() -> RoleBegin:
@@ -186,16 +225,16 @@ def assistant_end() -> RoleEnd:
     return RoleEnd("assistant")
 
 
-def system(content: Appendable) -> Concat:
+def system(*content: Appendable) -> Concat:
     """A whole system message."""
     return Concat((RoleBegin("system"), *leaves(content), RoleEnd("system")))
 
 
-def user(content: Appendable) -> Concat:
+def user(*content: Appendable) -> Concat:
     """A whole user message."""
     return Concat((RoleBegin("user"), *leaves(content), RoleEnd("user")))
 
 
-def assistant(content: Appendable) -> Concat:
+def assistant(*content: Appendable) -> Concat:
     """A whole assistant message; a `gen` in it answers the messages before."""
     return Concat((RoleBegin("assistant"), *leaves(content), RoleEnd("assistant")))

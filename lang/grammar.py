@@ -26,6 +26,7 @@ from .ir.nodes import Rules
 from .ir.walk import digest
 from .json_schema.compile import Note
 from .json_schema.layout import Layout
+from .json_schema.plain import Formats
 from .json_schema.source import check_size
 
 _CACHED_GRAMMARS = 256
@@ -35,8 +36,8 @@ _CACHED_GRAMMARS = 256
 class Grammar:
     """A set of texts, as IR `rules`.
 
-    `notes` lists what a JSON Schema says and the grammar does not enforce: formats outside the
-    standard, and what `lenient` left out. They are no part of the grammar's identity.
+    `notes` lists what a JSON Schema says and the grammar does not enforce: formats that are
+    annotations, and what `lenient` left out. They are no part of the grammar's identity.
 
     Raises GrammarError if the rules are malformed, too large, left-recursive or match no text.
     """
@@ -74,7 +75,12 @@ class Grammar:
 
     @classmethod
     def from_schema(
-        cls, schema: object, layout: Layout | None = None, *, lenient: bool = False
+        cls,
+        schema: object,
+        layout: Layout | None = None,
+        *,
+        lenient: bool = False,
+        formats: Formats = "enforced",
     ) -> Grammar:
         """The JSON texts that are valid for a JSON Schema (a dict or a bool) or a Python type.
 
@@ -82,7 +88,8 @@ class Grammar:
         escapes. `JsonLayout()` leaves one text per value, as `json.dumps` writes it, which is what
         a `gen` follows; its fields narrow or widen that.
 
-        `lenient` leaves out what has no exact grammar and lists it in `notes`.
+        `lenient` leaves out what has no exact grammar and lists it in `notes`. `formats`: whether
+        the formats of the standard constrain, or are an "annotation", which `notes` lists.
 
         Raises SchemaError, with the JSON path and the keyword, for what cannot be compiled exactly.
         """
@@ -90,6 +97,8 @@ class Grammar:
             raise ParameterError("layout", f"expected a JsonLayout, got {layout!r:.80}")
         if not isinstance(lenient, bool):
             raise ParameterError("lenient", f"expected True or False, got {lenient!r:.80}")
+        if formats not in ("enforced", "annotation"):
+            raise ParameterError("formats", f"'enforced' or 'annotation', not {formats!r:.80}")
         if not isinstance(schema, (bool, Mapping)):
             from .types.output import output_type  # loads pydantic
 
@@ -101,7 +110,8 @@ class Grammar:
             raise SchemaError("nested too deeply, or in a circle", "$") from error
         except (TypeError, ValueError) as error:
             raise SchemaError(f"not a JSON value: {error}", "$") from error
-        options = {"layout": asdict(layout or Layout.accepting()), "lenient": lenient}
+        chosen = asdict(layout or Layout.accepting())
+        options = {"layout": chosen, "lenient": lenient, "formats": formats}
         return _compiled(Source("schema", text, json.dumps(options)))
 
     @classmethod

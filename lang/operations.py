@@ -116,8 +116,8 @@ class Generate(Op):
 
     def _requests(self, prompt: Prompt, execution: Execution) -> Sequence[Request]:
         if isinstance(self._expr, Gen):
-            return self._expr.requests(prompt, execution.sampling, execution.engine)
-        return [self._expr.request(prompt)]
+            return self._expr.requests(prompt, execution.options)
+        return [self._expr.request(prompt, execution.options)]
 
     def _store(self, branch: Branch, results: Sequence[Result]) -> None:
         expr = self._expr

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from weakref import WeakKeyDictionary
 
-from .base import Backend, Generated, Prompt
+from .base import Backend, Prompt, Text
 from .conversation import render
 from .errors import ProgramError
 from .expr import Expr, Gen, Select
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from .context import Execution, Where
     from .conversation import Entry
     from .fork import Fork
+    from .run_options import RunOptions
 
 
 class Pinning(Protocol):
     """A backend that can keep a prefix."""
 
-    def pin(self, name: str, prompt: Prompt) -> int:
+    def pin(self, name: str, prompt: Prompt, *, adapter: str = "", namespace: str = "") -> int:
         """Evaluates `prompt` and keeps it until `unpin(name)`; returns how many tokens it has.
 
-        A pin of that name that is there already is replaced. Raises ParameterError if it does not
-        fit beside what is pinned already.
+        `adapter` and `namespace` are those of the requests that will begin with it. A pin of that
+        name that is there already is replaced. Raises ParameterError if it does not fit beside what
+        is pinned already.
         """
         ...
 
@@ -85,7 +87,7 @@ class PinnedPrefix:
         self.unpin()
 
 
-def pin_prefix(backend: Backend, program: str, prompt: Prompt) -> PinnedPrefix:
+def pin_prefix(backend: Backend, program: str, prompt: Prompt, options: RunOptions) -> PinnedPrefix:
     """Pins `prompt`, a program's prefix. Raises ProgramError where there is nothing to pin.
 
     `backend` must be hashable, and not by what it contains.
@@ -100,16 +102,16 @@ def pin_prefix(backend: Backend, program: str, prompt: Prompt) -> PinnedPrefix:
         raise ProgramError(
             f"{program}.cache(...): {type(backend).__name__} keeps no prefixes; use a local model"
         )
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(repr((options.adapter, options.namespace)).encode(), digest_size=16)
     for span in prompt:
-        kind = "generated" if isinstance(span, Generated) else f"template={span.template}"
+        kind = f"template={span.template}" if isinstance(span, Text) else type(span).__name__
         digest.update(f"{kind} {len(span.text)} {span.text}".encode("utf-8", "surrogatepass"))
     name = f"{program} {digest.hexdigest()}"
     pinning: Pinning = backend  # type: ignore[assignment]  # it has both methods
     with _LOCK:  # before the pin is there: nobody who lets go meanwhile may take it away
         _HOLDERS.setdefault(pinning, Counter())[name] += 1
     try:
-        tokens = pin(name, prompt)
+        tokens = pin(name, prompt, adapter=options.adapter, namespace=options.namespace)
         assert isinstance(tokens, int)
     except BaseException:
         with _LOCK:

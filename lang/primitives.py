@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from .base import EngineName, SelectMethod
+from .base import EngineName, OverflowPolicy, SelectMethod
 from .choices import checked_choices
 from .errors import ParameterError
 from .expr import DEFAULT_MAX_TOKENS, Concat, Gen, Marker, Select
+from .run_options import checked_text
 from .sampling import SamplingParams
 from .search import stop_automata
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .constraint import Constraint
     from .grammar import Grammar
     from .json_schema.layout import Layout
+    from .json_schema.plain import Formats
     from .tags import Tag, Tags
 
 
@@ -44,6 +46,7 @@ def gen(
     tags: Sequence[Tag] | Tags | None = None,
     layout: Layout | None = None,
     lenient: bool = False,
+    formats: Formats = "enforced",
     temperature: float | None = None,
     top_p: float | None = None,
     top_k: int | None = None,
@@ -60,6 +63,9 @@ def gen(
     canonical: bool = True,
     confidence: bool = False,
     engine: EngineName | None = None,
+    adapter: str | None = None,
+    overflow: OverflowPolicy = "error",
+    sinks: int = 4,
 ) -> Gen:
     """Generates text after everything appended so far.
 
@@ -79,6 +85,7 @@ def gen(
             a list of Tag or a Tags, and the variable is then a list of texts and Regions.
         layout: how JSON is written; None is one text per value, as `json.dumps` writes it.
         lenient: leave out what of a JSON Schema has no exact grammar; `meta(name).notes` lists it.
+        formats: "annotation" does not enforce the formats of a JSON Schema; the notes list them.
         temperature, top_p, top_k, min_p, repetition_penalty, frequency_penalty, presence_penalty,
         logit_bias, seed, logprobs: see SamplingParams; None takes the run's `sampling`.
         n: so many samples of the same prompt; the variable is then their list, and the text goes
@@ -88,6 +95,13 @@ def gen(
         canonical: spell forced text as the model's own tokeniser would.
         confidence: measure how sure the model was, as `meta(name).confidence`; see Confidence.
         engine: who executes the constraint; None takes the run's.
+        adapter: the model's LoRA adapter to use, by name; "" for none, None takes the run's.
+        overflow: where the text outgrows the context. "error" refuses a prompt that is too long,
+            and a generation that fills the context ends with "length". "shift" drops tokens, half a
+            context at a time and the oldest first, and goes on; the text behind is read anew, and
+            `meta(name).dropped_tokens` says how many are gone.
+        sinks: how many tokens at the beginning a shift keeps, as those that models lean on
+            (StreamingLLM, arXiv:2309.17453): a few, or as many as the instructions have.
 
     Raises:
         ParameterError: an argument out of its range; `parameter` names it.
@@ -119,6 +133,10 @@ def gen(
     _check_int("n", n, minimum=1)
     if engine is not None:
         _check_one_of("engine", engine, get_args(EngineName))
+    if adapter is not None:
+        checked_text("adapter", adapter)
+    _check_one_of("overflow", overflow, get_args(OverflowPolicy))
+    _check_int("sinks", sinks, minimum=0)
     flags = {
         "ignore_eos": ignore_eos,
         "heal": heal,
@@ -141,6 +159,7 @@ def gen(
             tags=tags,
             layout=layout,
             lenient=lenient or None,  # False says nothing
+            formats=None if formats == "enforced" else formats,
         ),
         sampling=sampling,
         max_tokens=limit,
@@ -154,6 +173,9 @@ def gen(
         canonical=canonical,
         confidence=confidence,
         engine=engine,
+        adapter=adapter,
+        overflow=overflow,
+        sinks=sinks,
     )
 
 
@@ -201,6 +223,7 @@ def select(
     method: SelectMethod = "length_normalized",
     temperature: float = 0.0,
     seed: int | None = None,
+    adapter: str | None = None,
 ) -> Select:
     """Continues with the likeliest of `choices`; the variable is the chosen text.
 
@@ -211,6 +234,7 @@ def select(
             token by token, "unconditional" divides out how likely a choice is without the prompt.
         temperature: 0 takes the best; above 0 draws in proportion to exp(score / temperature).
         seed: fixes the draw.
+        adapter: the model's LoRA adapter, as for `gen`.
 
     Raises ParameterError for an empty list, a duplicate, or a value out of its range.
     """
@@ -221,7 +245,9 @@ def select(
         drawn["seed"] = seed
     _check_numbers(drawn)
     SamplingParams(**drawn)
-    return Select(_checked_name(name), checked, method, temperature, seed)
+    if adapter is not None:
+        checked_text("adapter", adapter)
+    return Select(_checked_name(name), checked, method, temperature, seed, adapter)
 
 
 def checked_variable(name: object, parameter: str = "name") -> str:

@@ -6,21 +6,25 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from . import batch
 from .base import Backend, EngineName
 from .context import Execution, Where
-from .errors import ParameterError, ProgramError
+from .errors import ProgramError
 from .interpreter import note_line
 from .ordering import OrderPlanner, OrderReport
 from .pinned import PinnedPrefix, PrefixState, Unknown, pin_prefix
 from .provider import resolve_model
+from .run_options import RunOptions
 from .sampling import SamplingParams
 from .state import State
 from .stream import Stream
 
-RESERVED = ("model", "sampling", "engine", "num_threads", "progress")
+RESERVED = (
+    *("model", "sampling", "engine", "adapter", "namespace", "priority"),
+    *("num_threads", "progress"),
+)
 
 
 def function(fn: Callable[..., object]) -> Program:
@@ -75,6 +79,9 @@ class Program:
         model: str | Backend | None = None,
         sampling: SamplingParams | None = None,
         engine: EngineName | None = None,
+        adapter: str = "",
+        namespace: str = "",
+        priority: int = 0,
         **kwargs: Any,
     ) -> State:
         """Runs the program and waits until everything in it has finished.
@@ -84,11 +91,15 @@ class Program:
             model: a model's name or path, or a backend; None is the default model.
             sampling: what a `gen` uses for sampling parameters that it does not give itself.
             engine: who executes constraints where a `gen` does not say.
+            adapter: the model's LoRA adapter that a `gen` uses which names none; "" for none.
+            namespace: cached prefixes are shared with runs of the same namespace only; a secret one
+                per tenant keeps tenants from learning of each other's prompts by their speed.
+            priority: of requests that wait, those with a higher one go first.
 
         Raises the first error of the body, a branch or the engine, with the program's line as a
         note. A branch's error that the body has caught itself is not raised again.
         """
-        state = self._new_state(model, sampling, engine)
+        state = self._new_state(model, _options(sampling, engine, adapter, namespace, priority))
         self._execute(state, args, kwargs)
         return state
 
@@ -98,10 +109,13 @@ class Program:
         model: str | Backend | None = None,
         sampling: SamplingParams | None = None,
         engine: EngineName | None = None,
+        adapter: str = "",
+        namespace: str = "",
+        priority: int = 0,
         **kwargs: Any,
     ) -> Stream:
         """Starts the program in a thread of its own and gives its text as it comes."""
-        state = self._new_state(model, sampling, engine)
+        state = self._new_state(model, _options(sampling, engine, adapter, namespace, priority))
         return Stream(state, lambda: self._execute(state, args, kwargs))
 
     async def arun(
@@ -110,10 +124,13 @@ class Program:
         model: str | Backend | None = None,
         sampling: SamplingParams | None = None,
         engine: EngineName | None = None,
+        adapter: str = "",
+        namespace: str = "",
+        priority: int = 0,
         **kwargs: Any,
     ) -> State:
         """`run` without blocking the event loop; cancelling the task cancels the program."""
-        state = self._new_state(model, sampling, engine)
+        state = self._new_state(model, _options(sampling, engine, adapter, namespace, priority))
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
 
@@ -151,6 +168,9 @@ class Program:
         model: str | Backend | None = None,
         sampling: SamplingParams | None = None,
         engine: EngineName | None = None,
+        adapter: str = "",
+        namespace: str = "",
+        priority: int = 0,
         num_threads: int | None = None,
         progress: bool | None = None,
     ) -> list[State]:
@@ -167,11 +187,12 @@ class Program:
         Raises BatchInterrupted on Ctrl-C: the running rows are cancelled, the finished ones kept.
         """
         backend = resolve_model(model)
+        options = _options(sampling, engine, adapter, namespace, priority)
         rows = list(batch.checked_rows(rows))
         self._orders.foresee(rows)
         return batch.run(
             rows,
-            new_state=lambda: self._new_state(backend, sampling, engine),
+            new_state=lambda: self._new_state(backend, options),
             run_row=self._run_row,
             num_threads=num_threads,
             progress=progress,
@@ -185,6 +206,9 @@ class Program:
         model: str | Backend | None = None,
         sampling: SamplingParams | None = None,
         engine: EngineName | None = None,
+        adapter: str = "",
+        namespace: str = "",
+        priority: int = 0,
         num_threads: int | None = None,
         progress: bool | None = None,
     ) -> Iterator[tuple[int, State]]:
@@ -194,9 +218,10 @@ class Program:
         the results taken. Closing the iterator cancels the rows that are running.
         """
         backend = resolve_model(model)
+        options = _options(sampling, engine, adapter, namespace, priority)
         return batch.iterate(
             rows,
-            new_state=lambda: self._new_state(backend, sampling, engine),
+            new_state=lambda: self._new_state(backend, options),
             run_row=self._run_row,
             num_threads=num_threads,
             progress=progress,
@@ -212,45 +237,41 @@ class Program:
                 )
         return Program(self.fn, {**self._bound, **arguments})
 
-    def cache(self, *args: Any, model: str | Backend | None = None, **kwargs: Any) -> PinnedPrefix:
+    def cache(
+        self,
+        *args: Any,
+        model: str | Backend | None = None,
+        adapter: str = "",
+        namespace: str = "",
+        **kwargs: Any,
+    ) -> PinnedPrefix:
         """Evaluates the part of the prompt that all rows share and pins it in the model's cache.
 
         The body runs up to its first generation or branch, or the first use of an argument that is
         neither given here nor has a default. What it has said by then is never evicted until
         `unpin()`. Calling this again with the same prefix evaluates nothing, and the prefix is kept
-        until each of the results was let go of.
+        until each of the results was let go of. It is for runs of that `adapter` and `namespace`.
 
         Raises ProgramError if that is nothing, or for a backend that keeps no prefixes, and
         ParameterError if it does not fit into host memory beside what is pinned already.
         """
         backend = resolve_model(model)
-        state = PrefixState(Execution(backend, self.name))
+        options = RunOptions(adapter=adapter, namespace=namespace)
+        state = PrefixState(Execution(backend, self.name, options))
         given = self._given(self.signature.bind_partial, args, kwargs)
         for name, parameter in self.signature.parameters.items():
             is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             if name not in given and parameter.default is parameter.empty and not is_variadic:
                 given[name] = Unknown(state)
         prompt = state.prefix(lambda: self._invoke(state, given))
-        return pin_prefix(backend, self.name, prompt)
+        return pin_prefix(backend, self.name, prompt, options)
 
     def order_report(self) -> OrderReport:
         """What `tg.unordered` has saved in this program's runs so far."""
         return self._orders.report()
 
-    def _new_state(
-        self,
-        model: str | Backend | None,
-        sampling: SamplingParams | None,
-        engine: EngineName | None,
-    ) -> State:
-        if sampling is not None and not isinstance(sampling, SamplingParams):
-            raise ParameterError(
-                "sampling", f"expected tg.SamplingParams(...), got {type(sampling).__name__}"
-            )
-        if engine is not None and engine not in get_args(EngineName):
-            expected = " or ".join(map(repr, get_args(EngineName)))
-            raise ParameterError("engine", f"expected {expected}, got {engine!r:.80}")
-        return State(Execution(resolve_model(model), self.name, sampling, engine, self._orders))
+    def _new_state(self, model: str | Backend | None, options: RunOptions) -> State:
+        return State(Execution(resolve_model(model), self.name, options, self._orders))
 
     def _run_row(self, state: State, row: object) -> None:
         if isinstance(row, Mapping):
@@ -327,6 +348,23 @@ class Program:
             trace = trace.tb_next
         if where is not None:
             note_line(error, where, self.name)
+
+
+def _options(
+    sampling: SamplingParams | None,
+    engine: EngineName | None,
+    adapter: str,
+    namespace: str,
+    priority: int,
+) -> RunOptions:
+    """The options that the arguments of a run say. Raises ParameterError."""
+    return RunOptions(
+        SamplingParams() if sampling is None else sampling,
+        "treegram" if engine is None else engine,
+        adapter,
+        namespace,
+        priority,
+    )
 
 
 def _checked_parameters(fn: Callable[..., object]) -> list[inspect.Parameter]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Text, Usage
 from .context import Execution, Where
-from .conversation import Piece, fold, render, text_of
+from .conversation import Piece, content_of, fold, render, text_of
 from .errors import ParameterError, ProgramError
-from .expr import Appendable, Concat, Expr, Gen, Marker, RoleBegin, RoleEnd, Select, leaves
+from .expr import Appendable, Concat, Expr, Gen, Image, Marker, RoleBegin, RoleEnd, Select, leaves
 from .interpreter import Branch
 from .operations import Append, Assign, CloseScope, Generate, OpenScope
 from .primitives import checked_variable
@@ -73,6 +73,9 @@ class State:
             case Marker(text):
                 branch.roles.add(None)
                 branch.enqueue(Append(Piece((Text(text, template=True),))), where)
+            case Image(picture):
+                branch.roles.add(None)
+                branch.enqueue(Append(Piece((picture,))), where)
             case RoleBegin() | RoleEnd():
                 branch.roles.add(item)
                 branch.enqueue(Append(item), where)
@@ -182,16 +185,19 @@ class State:
         self._branch.wait_idle()
         return text_of(render(self._branch.log, self._execution.backend))
 
-    def messages(self) -> list[dict[str, str]]:
-        """The chat messages so far, the open one included, as role and content; waits."""
+    def messages(self) -> list[dict[str, Any]]:
+        """The chat messages so far, the open one included, as role and content; waits.
+
+        The content is a text or, with images, a list of parts as OpenAI's API has them.
+        """
         self._branch.wait_idle()
         conversation = fold(self._branch.log)
-        messages = [
-            {"role": message.role, "content": text_of(message.content)}
+        messages: list[dict[str, Any]] = [
+            {"role": message.role, "content": content_of(message.content)}
             for message in conversation.messages
         ]
         if conversation.open_role is not None:
-            content = text_of(conversation.open_spans)
+            content = content_of(conversation.open_spans)
             messages.append({"role": conversation.open_role, "content": content})
         return messages
 

@@ -30,6 +30,7 @@ class GenMeta:
         confidence: how sure the model was, for a `select` and if `gen(confidence=True)` asked.
         notes: what a JSON Schema says and the grammar did not enforce.
         place: where in the text that `substring_of` gave the quote stands.
+        dropped_tokens: how many tokens had left the context by the end, for `overflow="shift"`.
     """
 
     text: str
@@ -41,6 +42,7 @@ class GenMeta:
     confidence: Confidence | None = None
     notes: tuple[Note, ...] = ()
     place: Place | None = None
+    dropped_tokens: int = 0
 
     @classmethod
     def of(cls, result: Result, constraint: Constraint | None = None) -> GenMeta:
@@ -56,6 +58,7 @@ class GenMeta:
                 confidence=sure,
                 notes=() if constraint is None else constraint.grammar.notes,
                 place=_place(result.text, constraint),
+                dropped_tokens=result.dropped_tokens,
             )
         return cls(result.text, "constraint", result.usage, scores=result.scores, confidence=sure)
 

@@ -14,7 +14,7 @@ A request's life with it:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .base import CacheFull, KVStore
@@ -27,7 +27,7 @@ from .render import render
 from .respell import Pieces, respelled
 from .stats import CacheStats
 from .tiers import TieredTree
-from .tree import Node, TokenArray, Tokens, as_token_array
+from .tree import TokenArray, Tokens, as_token_array
 
 __all__ = ["CacheStats", "Lease", "RadixCache"]
 
@@ -105,10 +105,27 @@ class RadixCache:
         needed = len(tokens) - min(locked, match.length) + spare_cells
         return needed <= self.free_cells + self._tiers.idle_tokens
 
+    def continuation(self, lease: Lease, tokens: Sequence[int], n: int) -> list[int]:
+        """What others have behind what `lease` committed and `tokens`: at most `n` tokens.
+
+        Of several continuations that used last. Changes nothing; live or not makes no difference.
+        """
+        return self._tiers.tree.continuation(lease.node, tokens, n)
+
     def next_stop(self, lease: Lease) -> int | None:
         """Where evaluation should pause so that others can share from there: nowhere in
         particular, as any token is as good."""
         return None
+
+    def expect(self, tokens: Tokens, namespace: str = "") -> None:
+        """Notes that a request for `tokens` waits: what is cached of them outlives what nobody
+        waits for, and comes back from disk meanwhile.
+
+        A hint that may be wrong, or repeated.
+        """
+        tiers = self._tiers
+        tiers.take_read()
+        tiers.expect(tiers.tree.match_prefix(tokens, namespace))
 
     # --- leases ----------------------------------------------------------------------------
 
@@ -129,11 +146,11 @@ class RadixCache:
         that a caller could see.
         """
         tiers = self._tiers
+        tiers.take_read()
         queried_tokens = len(tokens)
         wanted = as_token_array(tokens if limit is None else tokens[: max(limit, 0)])
         match = tiers.tree.match_below(tiers.tree.root(namespace), wanted)
         bottom = tiers.end_of(match)
-        self._use(bottom, None, priority)
         path = bottom.path()
         parked = [node for node in path[1:] if node.seq < 0]
         live = path[-1 - len(parked)]
@@ -215,7 +232,6 @@ class RadixCache:
         bottom = tiers.end_of(match)
         if match.length < len(wanted):
             bottom = tiers.tree.append(bottom, wanted[match.length :])
-        self._use(bottom, old, lease.priority)
         tiers.join(lease, bottom)
 
     def truncate(self, lease: Lease, length: int) -> None:
@@ -235,6 +251,11 @@ class RadixCache:
         """Ends a lease. Its private tokens are gone; what it committed stays live for now."""
         self._check_open(lease)
         seq, private = lease.seq, lease.private
+        policy, now = self._tiers.policy, self._tiers.tree.now()
+        for node in lease.node.ancestry():
+            policy.use(node, now, lease.priority)
+        if self._tiers.folder is not None and self._tiers.folder.writes_through:
+            self._tiers.write_through(lease.node)
         del self._tiers.leases[seq]
         self._tiers.ids.end_lease(seq)
         self._tiers.private_tokens -= private
@@ -322,14 +343,6 @@ class RadixCache:
     def render(self) -> str:
         """The tree as text, a line per node: range, tier, locks, first tokens."""
         return render(self._tiers.tree)
-
-    def _use(self, bottom: Node, above: Node | None, priority: int) -> None:
-        """Tells the policy that a request came by the nodes from below `above` to `bottom`."""
-        policy, now = self._tiers.policy, self._tiers.tree.now()
-        for node in bottom.ancestry():
-            if node is above:
-                break
-            policy.use(node, now, priority)
 
     def _check_open(self, lease: Lease) -> None:
         if self._tiers.leases.get(lease.seq) is not lease:

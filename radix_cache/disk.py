@@ -35,6 +35,7 @@ from typing import TypedDict, cast, get_type_hints
 import numpy as np
 
 from .base import Blob
+from .read_ahead import ReadAhead
 from .tree import TokenArray
 
 LOG = logging.getLogger(__name__)
@@ -87,16 +88,23 @@ class DiskFolder:
     Args:
         folder: made if need be, for this user only.
         binding: what must be equal for saved KV to fit: model, context parameters, versions.
+        writes_through: whether the cache writes a prefix when its request ends, so that nothing of
+            it is lost with the process, and not only when its memory is needed.
+
+    Attributes:
+        ahead: reads files before they are needed.
 
     Raises:
         OSError: the folder cannot be made, or others may write to it.
     """
 
-    def __init__(self, folder: Path, binding: str) -> None:
+    def __init__(self, folder: Path, binding: str, *, writes_through: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _check_private(folder)
         self._folder = folder
         self._binding = binding
+        self.writes_through = writes_through
+        self.ahead = ReadAhead(self.peek)
         self._key = _own_key(folder / "key")
         self._others: list[tuple[float, int, Path]] = []
         self.other_bytes = 0
@@ -176,6 +184,13 @@ class DiskFolder:
             self.remove(file)
             return None
 
+    def peek(self, file: DiskFile) -> Blob | None:
+        """As `read`, but from any thread, and what cannot be read is left for `read` to judge."""
+        with suppress(BadFile, OSError, MemoryError):
+            os.utime(file.path)
+            return self._verified(file)
+        return None
+
     def remove(self, file: DiskFile) -> None:
         """Removes the file, or what is to become of it."""
         if file.is_lost:
@@ -186,6 +201,7 @@ class DiskFolder:
 
     def close(self) -> None:
         """Waits until everything is written. Idempotent."""
+        self.ahead.close()
         if self._writer.is_alive():
             self._writes.put(None)
             self._writer.join()

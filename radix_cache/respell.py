@@ -32,12 +32,16 @@ class Pieces:
     """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
-        self.of = pieces
+        self._pieces = pieces
         self._longest = max(map(len, pieces), default=0)
         self._tokens: dict[bytes, list[int]] = {}
         for token, piece in enumerate(pieces):
             if piece:
                 self._tokens.setdefault(piece, []).append(token)
+
+    def of(self, token: int) -> bytes:
+        """What `token` spells; pseudo tokens, which are negative, spell nothing."""
+        return self._pieces[token] if token >= 0 else b""
 
     def at(self, data: bytes, start: int) -> list[int]:
         """Tokens that spell what begins at `data[start]`, shortest first."""
@@ -91,9 +95,10 @@ def _detour(
     ends = {0: 0}  # bytes -> how many of `tokens` they are
     data = b""
     for count, token in enumerate(tokens.tolist(), 1):
-        if not pieces.of[token]:
+        piece = pieces.of(token)
+        if not piece:
             break
-        data += pieces.of[token]
+        data += piece
         ends[len(data)] = count
     best: tuple[Node, int, list[int], int] | None = None
     work: list[tuple[Node, int, int, list[int]]] = [(node, depth, 0, [])]
@@ -106,11 +111,11 @@ def _detour(
             best = node, depth, spelled, replaced
         if depth < node.stop:
             token = int(node.tokens[depth - node.start])
-            piece = pieces.of[token]
+            piece = pieces.of(token)
             following = [(node, token)] if piece and data.startswith(piece, size) else []
         else:
             children = node.children
             following = [(children[t], t) for t in pieces.at(data, size) if t in children]
         for below, token in following:
-            work.append((below, depth + 1, size + len(pieces.of[token]), [*spelled, token]))
+            work.append((below, depth + 1, size + len(pieces.of(token)), [*spelled, token]))
     return best

@@ -49,13 +49,14 @@ class SavedTree:
         self.parked_tokens = self.stored_tokens = 0
         self.counters = Counters()
         self._lost: list[Node] = []
+        self._wanted: dict[DiskFile, Node] = {}  # being read -> one of its nodes
 
     def disk_rank(self, node: Node) -> Rank:
-        """By the policy; of a path that was used at once, the deepest goes first.
+        """By the policy, but no node before those below it, and of equals the deepest first.
 
         A file without those of the nodes above it is of no use to the next process.
         """
-        return *self.policy.rank(node), -node.stop
+        return *min(self.policy.rank(n) for n in node.ancestry() if n.parent), -node.stop
 
     def end_of(self, match: Match) -> Node:
         """The node that ends where `match` does, split off if need be."""
@@ -95,17 +96,53 @@ class SavedTree:
         file = nodes[0].file
         assert file is not None
         assert self.folder is not None
-        blob = self.folder.read(file)
+        blob = None
+        if self._wanted.pop(file, None):
+            blob = self.folder.ahead.claim(file)
+        blob = blob or self.folder.read(file)
         if blob is None:
             self._lost.append(nodes[0])
             return None
+        self._bring(nodes, blob)
+        return blob
+
+    def expect(self, match: Match) -> None:
+        """A request waits that will find this: it counts as used now, and what of it is only on
+        disk is read ahead.
+
+        Belady's rule evicts what is needed last. Of what is needed at all, waiting requests are all
+        that is known; so it goes last.
+        """
+        now, stored = self.tree.now(), dict[DiskFile, Node]()
+        for node in match.node.ancestry():
+            node.last_used = now
+            file = node.file
+            if file is not None and node.blob is None and node.seq < 0 and file.pending is None:
+                stored.setdefault(file, node)
+        if self.folder is not None and stored:
+            for file, node in reversed(stored.items()):
+                if self.host.admits(file.stop - file.start) and self.folder.ahead.start(file):
+                    self._wanted[file] = node
+
+    def take_read(self) -> None:
+        """Puts what was read ahead into host memory, where it ranks as any other."""
+        if self.folder is None or not self._wanted:
+            return
+        while (found := self.folder.ahead.take()) is not None:
+            file, blob = found
+            bottom = self._wanted.pop(file)
+            nodes = [n for n in bottom.ancestry() if n.file is file and not n.blob and n.seq < 0]
+            if blob is not None and nodes:
+                self._bring(nodes, blob)
+        self.enforce_host_budget()
+
+    def _bring(self, nodes: list[Node], blob: Blob) -> None:
         for node in nodes:
             self.count_parked(node, -1)
             self.host.attach(node, blob)
             self.count_parked(node, 1)
             self.requeue(node)
-        self.counters.read_tokens += nodes[-1].stop - nodes[0].start
-        return blob
+            self.counters.read_tokens += len(node)
 
     def forget_lost(self) -> None:
         """Drops the nodes whose file was found lost, and what is below them."""

@@ -86,6 +86,11 @@ class SnapshotCache:
         root = self._tree.match_prefix((), namespace).node
         return respelled(root, as_token_array(tokens), pieces)
 
+    def expect(self, tokens: Tokens, namespace: str = "") -> None:
+        """Notes that a request for `tokens` waits: what it will find counts as used now."""
+        match = self._tree.match_prefix(tokens, namespace)
+        self._touch(self._deepest(match.node, match.length))
+
     def has_room(
         self, tokens: Tokens, limit: int, namespace: str = "", *, spare_cells: int = 0
     ) -> bool:

@@ -244,6 +244,23 @@ class TieredTree(SavedTree):
             self.host.attach(node, blob)
         self.requeue(node)
 
+    def write_through(self, bottom: Node) -> None:
+        """Writes the live path down to `bottom` to disk as far as it is not there.
+
+        What the disk cannot take now is left for the next time.
+        """
+        for node in bottom.path()[1:]:
+            if node.file is not None and not node.file.is_lost:
+                continue
+            had_blob = node.blob is not None
+            with suppress(MemoryError):
+                self.save_own(node)
+                self.write(node)
+            if not had_blob:  # host memory is for what is not live
+                self.host.detach(node)
+                self.requeue(node)
+        self.enforce_host_budget()
+
     def _save(self, node: Node) -> Blob:
         # an unlocked live leaf is all that its sequence holds, but for the path above it
         if node.start == 0:

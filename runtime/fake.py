@@ -1,12 +1,14 @@
 """A decoder without a model: deterministic logits over the in-memory KV store, for tests.
 
-The logits of a position are a function of the tokens that its sequence really holds, so an engine
-or a cache that shares the wrong cells generates something else.
+The logits of a position are a function of the tokens that its sequence really holds and of the
+adapter under which each was computed, so an engine or a cache that shares the wrong cells generates
+something else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zlib import crc32
 
 import numpy as np
 
@@ -21,6 +23,11 @@ def fake_logits(tokens: Sequence[int], n_vocab: int) -> Logits:
     for token in tokens:
         seed = (seed * 1_000_003 + token + 1) % (1 << 61)
     return np.random.default_rng(seed).standard_normal(n_vocab).astype(np.float32)
+
+
+def adapted(token: int, adapter: str) -> int:
+    """What stands in a fake cell for a token that was computed under an adapter ("" for none)."""
+    return token + (crc32(adapter.encode()) << 20)
 
 
 class FakeDecoder(FakeKVStore):
@@ -58,7 +65,7 @@ class FakeDecoder(FakeKVStore):
         self._logits = {}
         for i in range(n):
             seq = int(batch.seqs[i])
-            self.write(seq, int(batch.positions[i]), int(batch.tokens[i]))
+            self.write(seq, int(batch.positions[i]), adapted(int(batch.tokens[i]), batch.adapter))
             if batch.wants_logits[i]:
                 self._logits[i] = fake_logits(self.read(seq), self.n_vocab)
         self.evaluated_tokens += n

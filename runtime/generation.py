@@ -93,6 +93,26 @@ class Generation:
         new = self._append([token], draw)
         return new if self.finish_reason is not None else new + self._forced()
 
+    def open_tokens(self) -> Sequence[int]:
+        """Tokens that would spell decided text which no token spells yet: likely to be drawn."""
+        return () if self._matcher is None else self._matcher.open_tokens()
+
+    def draftable(self, guess: Sequence[int]) -> Sequence[int]:
+        """The beginning of a guess at the next tokens that can be drawn without ending the text."""
+        if self._matcher is not None:
+            guess = guess[: self._matcher.legal_prefix(guess)]
+        room, skip_bytes = self._request.max_tokens - self._counted - 1, self._skip_bytes
+        for at, token in enumerate(guess):
+            if token < 0 or token in self._vocabulary.eog:  # an image, or the end
+                return guess[:at]
+            size = len(self._piece(token))
+            is_healed = 0 < skip_bytes >= size
+            if not is_healed and room <= 0:
+                return guess[:at]
+            skip_bytes = max(skip_bytes - size, 0)
+            room -= not is_healed
+        return guess
+
     def _decision(self, logits: Logits, banned: Sequence[int], token: int) -> Decision:
         mask = None if self._matcher is None else self._matcher.mask()
         probability, runner_up = odds(logits, mask, banned, token)
@@ -180,7 +200,7 @@ class Generation:
         """Ends the generation with `finish_reason` "length": the context is full."""
         self._finish("length")
 
-    def result(self, prompt_tokens: int, cached_tokens: int) -> GenResult:
+    def result(self, prompt_tokens: int, cached_tokens: int, dropped_tokens: int = 0) -> GenResult:
         """The finished generation."""
         text = self._stream.text
         logprobs = None if self._logprobs is None else tuple(self._logprobs)
@@ -193,6 +213,7 @@ class Generation:
             stop_matched=self._stream.stop_matched or self._stopped_at,
             logprobs=logprobs,
             decisions=decisions,
+            dropped_tokens=dropped_tokens,
         )
 
     def _spans(self, text: str) -> tuple[Span, ...]:

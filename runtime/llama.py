@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 # libgomp's threads spin 300,000 times at each barrier: beside one busy process a two-thread decode
@@ -40,6 +41,9 @@ _NEEDED = (
     "llama_state_seq_set_data",
     "llama_sampler_init_grammar",
     "llama_model_chat_template",
+    "llama_model_n_embd_inp",
+    "llama_adapter_lora_init",
+    "llama_set_adapters_lora",
 )
 
 
@@ -99,12 +103,20 @@ class LlamaModel:
         path: the GGUF file.
         n_gpu_layers: layers to offload, -1 for all; ignored by a CPU build.
         vocab_only: load no weights (tokenising and grammars only).
+        adapters: LoRA adapters by name, which must have passed `gguf_check.check_adapter`.
 
     Raises:
-        ModelError: llama.cpp refused the file, or the architecture is not supported.
+        ModelError: llama.cpp refused a file, or an adapter is of a kind that is not supported.
     """
 
-    def __init__(self, path: Path, *, n_gpu_layers: int = -1, vocab_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_gpu_layers: int = -1,
+        vocab_only: bool = False,
+        adapters: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
         ll.llama_backend_init()
         params = ll.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
@@ -118,7 +130,19 @@ class LlamaModel:
         self.vocab: Any = ll.llama_model_get_vocab(handle)
         self._word_start = ll.llama_vocab_type(self.vocab) in _WORD_START_TYPES
         self._vocabulary: Vocabulary | None = None
+        self.adapters = {name: self._adapter(file) for name, file in adapters.items()}
         log_tail.raise_interrupt()
+
+    def _adapter(self, path: Path) -> Any:
+        adapter: Any = ll.llama_adapter_lora_init(self.handle, str(path).encode())
+        if not adapter:
+            raise ModelError(f"{path}: llama.cpp cannot load the adapter: {log_tail.take()}")
+        if ll.llama_adapter_get_alora_n_invocation_tokens(adapter):
+            raise ModelError(
+                f"{path}: an activated LoRA, which applies from certain tokens of a prompt on, is "
+                "not supported; expected a plain LoRA adapter"
+            )
+        return adapter
 
     def close(self) -> None:
         """Frees the weights. Idempotent; every context of the model must be closed before."""
@@ -127,6 +151,11 @@ class LlamaModel:
     @property
     def n_vocab(self) -> int:
         return int(ll.llama_vocab_n_tokens(self.vocab))
+
+    @property
+    def n_embd(self) -> int:
+        """How wide an embedding is that is evaluated in place of a token."""
+        return int(ll.llama_model_n_embd_inp(self.handle))
 
     @property
     def description(self) -> str:

@@ -99,6 +99,7 @@ class LlamaContext:
         self._memory: Any = ll.llama_get_memory(handle)
         self._model = model  # a context must not outlive its weights
         self.n_vocab = model.n_vocab
+        self._n_embd = model.n_embd
         self.n_cells = int(ll.llama_n_ctx(handle))
         self.n_batch = n_batch
         self.n_seqs = n_seqs
@@ -106,6 +107,7 @@ class LlamaContext:
         self._output_row = np.zeros(n_batch, np.int32)
         self._logits: NDArray[np.float32] = np.empty((0, self.n_vocab), np.float32)
         self._buffers = _BufferPool()
+        self._adapter = ""
         log_tail.raise_interrupt()
 
     def close(self) -> None:
@@ -244,6 +246,10 @@ class LlamaContext:
         n = len(batch.tokens)
         if not 0 < n <= self.n_batch:
             raise EngineError(f"a batch of {n} tokens; expected 1 to {self.n_batch}")
+        if batch.embeddings is not None and batch.embeddings.shape != (n, self._n_embd):
+            raise EngineError(
+                f"embeddings of shape {batch.embeddings.shape}; expected {(n, self._n_embd)}"
+            )
         order = np.arange(n)
         if not self.can_cut:  # states of adjacent sequences are advanced together
             order = np.argsort(batch.seqs, kind="stable")
@@ -252,7 +258,10 @@ class LlamaContext:
                 batch.positions[order],
                 batch.seqs[order],
                 batch.wants_logits[order],
+                batch.adapter,
+                None if batch.embeddings is None else batch.embeddings[order],
             )
+        self._apply(batch.adapter)
         code = ll.llama_decode(self._handle, self._batch.fill(batch))
         if code == 1:
             log_tail.take()
@@ -268,6 +277,17 @@ class LlamaContext:
         if len(wanted):
             pointer = ll.llama_get_logits(self._handle)
             self._logits = np.ctypeslib.as_array(pointer, (len(wanted), self.n_vocab))
+
+    def _apply(self, adapter: str) -> None:
+        """Lets the weights of an adapter, or of none, join in what is decoded from now on."""
+        if adapter == self._adapter:
+            return
+        used = [self._model.adapters[adapter]] if adapter else []
+        handles = (ll.llama_adapter_lora_p_ctypes * 1)(*used)
+        scales = (ctypes.c_float * 1)(1.0)
+        if ll.llama_set_adapters_lora(self._handle, handles, len(used), scales):
+            raise EngineError(f"llama.cpp cannot apply the adapter {adapter!r}: {log_tail.take()}")
+        self._adapter = adapter
 
     def logits(self, index: int) -> Logits:
         row: Logits = self._logits[self._output_row[index]]
@@ -302,8 +322,8 @@ class _BatchBuffer:
         self.wants = np.zeros(n_batch, np.int8)
         addresses = self.seqs.ctypes.data + 4 * np.arange(n_batch, dtype=np.uintp)
         self.seq_pointers = addresses
+        self.embeddings = np.zeros((0, 0), np.float32)
         self.struct = ll.llama_batch()
-        self.struct.token = _pointer(self.tokens, ctypes.c_int32)
         self.struct.pos = _pointer(self.positions, ctypes.c_int32)
         self.struct.n_seq_id = _pointer(self.seq_counts, ctypes.c_int32)
         self.struct.seq_id = _pointer(addresses, ctypes.POINTER(ctypes.c_int32))
@@ -311,7 +331,14 @@ class _BatchBuffer:
 
     def fill(self, batch: Batch) -> Any:
         n = len(batch.tokens)
-        self.tokens[:n] = batch.tokens
+        if batch.embeddings is None:
+            self.tokens[:n] = batch.tokens
+            self.struct.token = _pointer(self.tokens, ctypes.c_int32)
+            self.struct.embd = None
+        else:  # llama.cpp takes the one or the other
+            self.embeddings = np.ascontiguousarray(batch.embeddings, np.float32)
+            self.struct.token = None
+            self.struct.embd = _pointer(self.embeddings, ctypes.c_float)
         self.positions[:n] = batch.positions
         self.seqs[:n] = batch.seqs
         self.wants[:n] = batch.wants_logits

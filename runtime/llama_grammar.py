@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,6 +166,12 @@ class LlamaGrammarMatcher:
     def forced(self) -> list[int]:
         """Always empty: llama.cpp does not say what is forced."""
         return []
+
+    def open_tokens(self) -> Sequence[int]:
+        return self._factory.speller.canonical(self._pending) or ()
+
+    def legal_prefix(self, tokens: Sequence[int]) -> int:
+        return len(tokens) if tokens and self.allows(tokens[0]) else 0
 
     @property
     def is_accepting(self) -> bool:

@@ -13,6 +13,7 @@ text happened to end there. The choice between such tokens stays the model's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -115,6 +116,20 @@ class GrammarMatcher:
             while len(taken) < FORCED_TOKENS and (tokens := self._take_forced()):
                 taken += tokens
         return taken
+
+    def open_tokens(self) -> Sequence[int]:
+        return self._factory.speller.canonical(self._at.pending) or ()
+
+    def legal_prefix(self, tokens: Sequence[int]) -> int:
+        here, count = self._at, 0
+        for token in tokens:
+            after = self._follow(token)
+            if after is None:
+                break
+            self._at = after
+            count += 1
+        self._at = here
+        return count
 
     @property
     def is_accepting(self) -> bool:

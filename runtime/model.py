@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..lang.base import (
     Generated,
@@ -28,9 +26,10 @@ from ..lang.base import (
 from ..lang.choices import checked_choices
 from ..lang.compiler.cache_folder import cache_folder
 from ..lang.compiler.shared_cache import SharedCache
-from ..lang.errors import EngineError, ModelError, ParameterError
+from ..lang.errors import ModelError, ParameterError
 from ..radix_cache.disk import DiskFolder
 from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
+from .adapters import Adapters
 from .base import Matcher, MatcherFactory
 from .engine import Engine
 from .generation import Generation
@@ -47,10 +46,14 @@ from .matcher import GrammarMatcherFactory
 from .prepared_weights import prepared_weights
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
-from .select import Scoring, TokenTrie, decision, rank
+from .select import Scoring, TokenTrie, decision, rank, respelled_tokens
 from .spelling import Speller
 from .stats import EngineStats
 from .template import ChatTemplate, chat_prompt
+from .users import Users
+
+if TYPE_CHECKING:
+    from .model_images import ModelImages
 
 LOG = logging.getLogger(__name__)
 CONSTRAINTS_KEPT = 64
@@ -74,8 +77,9 @@ class ModelOptions:
         eviction: which of them go first where that is full: `"lru"`, `"lfu"`, `"slru"`,
             `"priority"` or `"cost_aware"` (recompute cost x likelihood of reuse / bytes).
         disk_bytes: most bytes of prefixes on disk, where they outlive the process; 0 for none. What
-            is there is read back as it is needed and written when the model is closed, or when host
-            memory is full.
+            is there is read back ahead of waiting requests.
+        disk_write: when it is written: `"back"`, when the model is closed or host memory is full,
+            or `"through"`, when a request ends, so that a process that is killed loses none of it.
         disk_folder: where those are; None takes treegram's folder in the user's cache. Models and
             processes can share one.
         logits_bytes: memory for logits at the ends of prompts, which spare forks and repeated
@@ -84,8 +88,13 @@ class ModelOptions:
             user's cache; 0 loads every file as it is. The first load of a GGUF whose type has no
             fast kernel on the CPU measures whether a Q8_0 copy is faster and as good, which takes
             some seconds; later loads use what it found.
+        speculate: evaluate guessed tokens along with drawn ones (the end of a prompt that healing
+            backed up, earlier continuations of the same text, repetitions) where measured step
+            times say that it pays; results are the same.
         state_bytes: memory for the states of recurrent layers, where a model has such: each running
             request and each prefix that is at hand takes one, and there are at least four.
+        adapters: LoRA adapters of the model by name, as GGUF files; a `gen` says which it uses.
+        projector: the model's mmproj GGUF, which reads images.
         exact: F32 KV and no flash attention: reproducible to 1e-4 of a logit with F32 weights.
         measure_minimum: count the trie of all requests, for reports.
     """
@@ -100,10 +109,14 @@ class ModelOptions:
     host_bytes: int = 2 << 30
     eviction: PolicyName = DEFAULT_POLICY
     disk_bytes: int = 0
+    disk_write: Literal["back", "through"] = "back"
     disk_folder: Path | None = None
     logits_bytes: int = 64 << 20
     prepared_bytes: int = 4 << 30
+    speculate: bool = True
     state_bytes: int = 1 << 30
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    projector: Path | None = None
     exact: bool = False
     measure_minimum: bool = False
 
@@ -114,6 +127,8 @@ class ModelOptions:
         if self.eviction not in get_args(PolicyName):
             expected = ", ".join(get_args(PolicyName))
             raise ParameterError("eviction", f"expected {expected}; got {self.eviction!r}")
+        if self.disk_write not in ("back", "through"):
+            raise ParameterError("disk_write", f"expected back, through; got {self.disk_write!r}")
         if self.max_running > 128:
             raise ParameterError("max_running", f"expected at most 128, got {self.max_running}")
         if self.n_threads is not None and self.n_threads < 1:
@@ -135,11 +150,16 @@ class Model:
         options = options or ModelOptions()
         check_gguf(path)
         self.name = name
-        self._llama = LlamaModel(_weights(path, options), n_gpu_layers=options.n_gpu_layers)
+        weights = _weights(path, options)
+        self._adapters = Adapters(weights, options.adapters)
+        self._llama = LlamaModel(
+            weights, n_gpu_layers=options.n_gpu_layers, adapters=options.adapters
+        )
         reason = self._llama.unsupported
         if reason is not None:
             self._llama.close()
             raise ModelError(f"{path}: not supported: {reason}")
+        self._images = _images(self._llama, options)
         self._context = LlamaContext(
             self._llama,
             n_ctx=options.n_ctx,
@@ -175,12 +195,13 @@ class Model:
             disk=self._disk(options),
             logits_bytes=options.logits_bytes,
             pieces=vocabulary.pieces,
+            speculate=options.speculate,
             measure_minimum=options.measure_minimum,
             on_idle=self._trie.walks.save_next,
-            on_stop=partial(_stop, self._trie.walks, self._context, self._llama),
+            on_stop=partial(_stop, self._trie.walks, self._context, self._images, self._llama),
         )
         self._engine.start()
-        self._users = _Users()
+        self._users = Users()
         # also at interpreter exit: the engine must stop before its context is freed
         self._stop = weakref.finalize(self, self._engine.close)
 
@@ -217,7 +238,8 @@ class Model:
         folder = options.disk_folder or cache_folder() / "kv"
         binding = f"{fingerprint(self._llama.path)}, {self._context.kv_format}"
         try:
-            return DiskFolder(folder, binding), options.disk_bytes
+            is_through = options.disk_write == "through"
+            return DiskFolder(folder, binding, writes_through=is_through), options.disk_bytes
         except OSError as error:
             LOG.warning("no prefixes are kept on disk: %s", error)
             return None
@@ -232,9 +254,11 @@ class Model:
         """See `Backend.submit`.
 
         Raises:
-            ContextOverflowError: the prompt does not fit the context even alone.
+            ContextOverflowError: the prompt does not fit the context even alone, and its oldest
+                tokens may not go.
             ConstraintError: the grammar cannot be executed.
-            ParameterError: choices that are empty or repeated, token ids out of the vocabulary.
+            ParameterError: choices that are empty or repeated, token ids out of the vocabulary, an
+                adapter that the model does not have.
             EngineError: the model is closed.
         """
         with self._users.inside():
@@ -243,6 +267,7 @@ class Model:
             return self._submit_gen(request, on_text)
 
     def _submit_gen(self, request: GenRequest, on_text: Callable[[str], None] | None) -> Handle:
+        namespace = self._adapters.namespace(request.adapter, request.namespace)
         for token in (*request.params.logit_bias, *request.stop_token_ids):
             if not 0 <= token < self._llama.n_vocab:
                 raise ParameterError(
@@ -250,6 +275,8 @@ class Model:
                     f"token id {token} is not in the vocabulary (0 to {self._llama.n_vocab - 1})",
                 )
         prompt = self._tokenize(request.prompt, heal=request.heal)
+        if prompt.images is not None and request.overflow == "shift":
+            raise ParameterError("overflow", "'shift' would drop parts of images; use 'error'")
         matcher = self._matcher(request, prompt.prefix)
         generation = Generation(
             request, self._llama.vocabulary, matcher, prompt.tokens, prompt.prefix, on_text
@@ -259,15 +286,19 @@ class Model:
             if error is not None:
                 handle.fail(error)
             else:
-                handle.finish(lambda: generation.result(ended.prompt_tokens, ended.cached_tokens))
+                counts = ended.prompt_tokens, ended.cached_tokens, ended.dropped_tokens
+                handle.finish(lambda: generation.result(*counts))
 
         engine_request = EngineRequest(
             tokens=prompt.tokens,
             limit=len(prompt.tokens) - 1,
             on_done=done,
             generation=generation,
-            namespace=request.namespace,
+            namespace=namespace,
+            adapter=request.adapter,
             priority=request.priority,
+            sinks=request.sinks if request.overflow == "shift" else None,
+            images=prompt.images,
         )
         handle = RequestHandle(lambda: self._engine.cancel(engine_request))
         self._engine.submit(engine_request)
@@ -277,19 +308,22 @@ class Model:
         self, request: SelectRequest, on_text: Callable[[str], None] | None
     ) -> Handle:
         checked_choices(request.choices)
+        namespace = self._adapters.namespace(request.adapter, request.namespace)
         prompt = self._tokenize(request.prompt, heal=True)
         encoded = [self._llama.encode(prompt.prefix + c) for c in request.choices]
         ends = sorted(self._llama.vocabulary.eog)
         trie = TokenTrie(encoded, ends)
-        jobs = [(prompt.tokens, trie)]
+        jobs = [(prompt, trie)]
         if request.method == "unconditional":
             # the likelihood without the prompt: behind the token that starts every text
             start = self._llama.bos if self._llama.bos >= 0 else ends[0]
-            jobs.append(([start], TokenTrie(encoded, ends)))
+            jobs.append((TokenPrompt([start]), TokenTrie(encoded, ends)))
 
         def selected() -> SelectResult:
             tries = [trie for _, trie in jobs]
-            index, scores = rank(request, tries, skip=_respelled(encoded, prompt, self._llama))
+            index, scores = rank(
+                request, tries, skip=respelled_tokens(encoded, prompt, self._llama)
+            )
             choice = request.choices[index]
             usage = Usage(
                 len(prompt.tokens), scoring.requests[0].cached_tokens, len(encoded[index])
@@ -306,15 +340,19 @@ class Model:
             else:
                 handle.finish(selected)
 
-        scoring = Scoring(self._engine, jobs, done, request.namespace, request.priority)
+        scoring = Scoring(
+            self._engine, jobs, done, namespace, request.adapter, priority=request.priority
+        )
         handle = RequestHandle(scoring.cancel)
         scoring.submit()
         return handle
 
-    def pin(self, name: str, prompt: Prompt) -> int:
+    def pin(self, name: str, prompt: Prompt, *, adapter: str = "", namespace: str = "") -> int:
         """See `lang.pinned.Pinning`. Waits until the prompt is evaluated."""
+        namespace = self._adapters.namespace(adapter, namespace)
         with self._users.inside():
-            tokens = self._tokenize(prompt, heal=True).tokens
+            found = self._tokenize(prompt, heal=True)
+            tokens = found.tokens
 
             def done(ended: EngineRequest, error: BaseException | None) -> None:
                 if error is not None:
@@ -323,7 +361,17 @@ class Model:
                     over.set_result(len(ended.tokens))
 
             over: Future[int] = Future()
-            self._engine.submit(EngineRequest(tokens, len(tokens) - 1, done, pin=name))
+            self._engine.submit(
+                EngineRequest(
+                    tokens,
+                    len(tokens) - 1,
+                    done,
+                    namespace=namespace,
+                    adapter=adapter,
+                    pin=name,
+                    images=found.images,
+                )
+            )
         return over.result()
 
     def unpin(self, name: str) -> None:
@@ -331,7 +379,8 @@ class Model:
         self._engine.unpin(name)
 
     def _tokenize(self, prompt: Prompt, *, heal: bool) -> TokenPrompt:
-        found = tokenize(prompt, self._llama, bos=self._bos, heal=heal)
+        read = None if self._images is None else self._images.tokens
+        found = tokenize(prompt, self._llama, bos=self._bos, heal=heal, read_image=read)
         if not found.tokens:  # an empty prompt: something must be evaluated to give logits
             start = self._llama.bos if self._llama.bos >= 0 else self._llama.eos
             found.tokens.append(start)
@@ -355,52 +404,30 @@ class Model:
         )
 
 
-class _Users:
-    """Threads that are inside a model now; it closes when the last has left."""
+def _images(llama: LlamaModel, options: ModelOptions) -> ModelImages | None:
+    if options.projector is None:
+        return None
+    from .model_images import ModelImages  # loads another library
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self._closed = False
-
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Raises EngineError once the model is closed."""
-        with self._changed:
-            if self._closed:
-                raise EngineError("the model is closed; load it again")
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    def close(self) -> None:
-        """Lets nobody in any more and waits until everybody is out."""
-        with self._changed:
-            self._closed = True
-            while self._inside:
-                self._changed.wait()
+    return ModelImages(
+        options.projector,
+        llama,
+        n_threads=_n_threads(options),
+        n_gpu_layers=options.n_gpu_layers,
+        exact=options.exact,
+    )
 
 
-def _stop(walks: TerminalWalks, context: LlamaContext, llama: LlamaModel) -> None:
+def _stop(
+    walks: TerminalWalks, context: LlamaContext, images: ModelImages | None, llama: LlamaModel
+) -> None:
     try:
         walks.save()
     finally:
         context.close()
+        if images is not None:
+            images.close()
         llama.close()
-
-
-def _respelled(choices: Sequence[Sequence[int]], prompt: TokenPrompt, tokenizer: LlamaModel) -> int:
-    """Leading tokens that all choices share because healing made each respell the prompt's end."""
-    size = 0
-    for n, tokens in enumerate(zip(*choices, strict=False)):
-        size += len(tokenizer.vocabulary.pieces[tokens[0]])
-        if len(set(tokens)) > 1 or size > len(prompt.prefix.encode()):
-            return n
-    return 0
 
 
 def _weights(path: Path, options: ModelOptions) -> Path:

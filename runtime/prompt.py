@@ -2,17 +2,19 @@
 
 Template text is tokenised with control tokens parsed, user text without, generated text is the
 tokens that were sampled. Neighbouring texts of one kind are joined first: tokenising piecewise
-disagrees with the whole at most cuts.
+disagrees with the whole at most cuts. An image is the tokens that its reader gives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..lang.base import Generated, Prompt, Span, Text
 from ..lang.errors import ParameterError
+from ..lang.images import Picture
 from .base import Tokenizer
+from .pseudo_tokens import ImageTokens, PromptImages
 
 HEAL_TOKENS = 4
 
@@ -23,9 +25,17 @@ class TokenPrompt:
 
     tokens: list[int]
     prefix: str = ""
+    images: PromptImages | None = None
 
 
-def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: bool) -> TokenPrompt:
+def tokenize(
+    prompt: Prompt,
+    tokenizer: Tokenizer,
+    *,
+    bos: int | None,
+    heal: bool,
+    read_image: Callable[[Picture], ImageTokens] | None = None,
+) -> TokenPrompt:
     """Token ids of a prompt.
 
     Args:
@@ -33,16 +43,29 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: boo
             already writes it; added alone where the prompt is empty.
         heal: back up the last token of trailing user text, so that the model may choose a longer
             one across the boundary. Never across template or generated text.
+        read_image: gives an image its tokens; None if the model has no projector.
 
     Raises:
-        ParameterError: the text holds half of a surrogate pair, which no tokeniser can read.
+        ParameterError: the text holds half of a surrogate pair, which no tokeniser can read; there
+            is an image, and no projector; or it cannot be decoded.
     """
     spans = _joined(prompt)
     tokens: list[int] = []
     prefix = ""
+    images: list[ImageTokens] = []
     for i, span in enumerate(spans):
         if isinstance(span, Generated):
             tokens.extend(span.tokens)
+            continue
+        if isinstance(span, Picture):
+            if read_image is None:
+                raise ParameterError(
+                    "image",
+                    "the model was loaded without a projector; give its mmproj GGUF as "
+                    "ModelOptions(projector=...), Runtime(projectors=...) or --projector",
+                )
+            images.append(read_image(span))
+            tokens.extend(images[-1].tokens)
             continue
         try:
             ids = tokenizer.encode(span.text, special=span.template, start=not tokens)
@@ -53,7 +76,7 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer, *, bos: int | None, heal: boo
         tokens.extend(ids)
     if bos is not None and tokens[:1] != [bos]:
         tokens.insert(0, bos)
-    return TokenPrompt(tokens, prefix)
+    return TokenPrompt(tokens, prefix, PromptImages(images) if images else None)
 
 
 def _surrogate(error: UnicodeEncodeError) -> ParameterError:
@@ -77,6 +100,8 @@ def _joined(prompt: Iterable[Span]) -> list[Span]:
                     continue
                 rest = last.text[: len(last.text) - len(span.prefix)]
                 spans[-1:] = [Text(rest, last.template)] if rest else []
+            spans.append(span)
+        elif isinstance(span, Picture):
             spans.append(span)
         elif isinstance(last, Text) and last.template == span.template:
             spans[-1] = Text(last.text + span.text, span.template)

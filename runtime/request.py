@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from ..radix_cache.cache import Lease
 from .base import Logits
 from .generation import Generation
+from .pseudo_tokens import Embeddings, PromptImages
+from .speculation import Guesser
 
 
 @dataclass(eq=False, slots=True)
@@ -30,6 +33,13 @@ class EngineRequest:
         tail: how many of the last tokens are no prompt, but a text that is scored behind it.
         pin: the name under which its tokens are pinned in the cache at the end; "" for not.
         namespace: cached prefixes are shared within one namespace only.
+        adapter: the LoRA adapter that computes it, "" for none. Requests of one namespace must have
+            the same.
+        sinks: how many tokens at the beginning are kept where the context is full and the oldest
+            behind them go; None ends the request there. See `overflow.py`.
+        dropped_tokens: how many are gone.
+        images: what the pseudo tokens among `tokens` stand for; None if there are none. Such a
+            request has no `sinks`.
     """
 
     tokens: list[int]
@@ -38,9 +48,13 @@ class EngineRequest:
     generation: Generation | None = None
     on_logits: Callable[[int, Logits], None] | None = None
     namespace: str = ""
+    adapter: str = ""
     pin: str = ""
     tail: int = 0
     priority: int = 0
+    sinks: int | None = None
+    dropped_tokens: int = 0
+    images: PromptImages | None = None
 
     # the engine's own
     lease: Lease | None = None
@@ -50,7 +64,9 @@ class EngineRequest:
     was_admitted: bool = False
     is_cancelled: bool = False
     branch: bytes = b""  # names the prefix behind which the first logits are wanted
-    kept: Logits | None = None  # those logits, where they are known already
+    was_known: bool = False  # those logits, before it was admitted
+    guesser: Guesser | None = None
+    error: Exception | None = None
     prefill: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
@@ -69,7 +85,33 @@ class EngineRequest:
         return len(self.tokens) - self.computed
 
     @property
+    def is_at_image(self) -> bool:
+        """Whether the next token to be evaluated stands for an image."""
+        return self.images is not None and bool(self.pending) and self.tokens[self.computed] < 0
+
+    @property
+    def run_tokens(self) -> int:
+        """How many of the next tokens are text, or are images, as the first one is."""
+        if self.images is None:
+            return self.pending
+        is_image = self.is_at_image
+        same = takewhile(lambda token: (token < 0) == is_image, self.tokens[self.computed :])
+        return sum(1 for _ in same)
+
+    def image_rows(self, start: int, stop: int) -> list[Embeddings]:
+        """What the pseudo tokens among tokens [start, stop) stand for; see `PromptImages.rows`."""
+        if self.images is None:
+            return []
+        before, among = (
+            sum(token < 0 for token in part)
+            for part in (self.tokens[:start], self.tokens[start:stop])
+        )
+        return self.images.rows(before, before + among)
+
+    @property
     def is_finished(self) -> bool:
+        if self.error is not None:
+            return True
         if self.generation is not None:
             return self.generation.finish_reason is not None
         return self.limit >= len(self.tokens) or not self.pending

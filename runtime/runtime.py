@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal
 
 from ..lang.errors import ModelError, ParameterError
@@ -29,6 +30,9 @@ class Runtime:
         models: names for GGUF files. `smollm2`, the embedded model, is always known; any other
             name is taken as a path.
         options: how every model is loaded.
+        adapters: LoRA adapters of models by name, each with names for GGUF files of its own, as in
+            `{"smollm2": {"sql": "sql-lora.gguf"}}`; see `ModelOptions`.
+        projectors: the projectors of models that read images, by the model's name.
         default: the model meant by `model=None`.
         engine: where models run: in a thread of this process, or each in a process of its own,
             which starts again if llama.cpp crashes it.
@@ -39,6 +43,8 @@ class Runtime:
         models: Mapping[str, str | Path] | None = None,
         *,
         options: ModelOptions | None = None,
+        adapters: Mapping[str, Mapping[str, str | Path]] = MappingProxyType({}),
+        projectors: Mapping[str, str | Path] = MappingProxyType({}),
         default: str = EMBEDDED,
         engine: Literal["thread", "process"] = "thread",
     ) -> None:
@@ -46,6 +52,15 @@ class Runtime:
             raise ParameterError("engine", f"expected 'thread' or 'process', got {engine!r:.80}")
         self._paths = {name: Path(path) for name, path in (models or {}).items()}
         self._options = options or ModelOptions()
+        self._adapters = {
+            model: {name: Path(path) for name, path in files.items()}
+            for model, files in adapters.items()
+        }
+        self._projectors = {model: Path(path) for model, path in projectors.items()}
+        for option, given in (("adapters", adapters), ("projectors", projectors)):
+            for model in given:
+                if model not in (*self._paths, EMBEDDED):
+                    raise ParameterError(option, f"no model {model!r} is named; name it in models")
         self._default = default
         self._load = _ENGINES[engine]
         self._loaded: dict[str, LoadedModel] = {}
@@ -63,7 +78,12 @@ class Runtime:
             if self._closed:
                 raise ModelError("this Runtime is closed; create a new one")
             if name not in self._loaded:
-                self._loaded[name] = self._load(name, self._path(name), self._options)
+                options = self._options
+                if name in self._adapters:
+                    options = replace(options, adapters=self._adapters[name])
+                if name in self._projectors:
+                    options = replace(options, projector=self._projectors[name])
+                self._loaded[name] = self._load(name, self._path(name), options)
             return self._loaded[name]
 
     @property

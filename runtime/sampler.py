@@ -45,7 +45,8 @@ class Sampler:
         self._params = params
         self._random = np.random.default_rng(params.seed)
         self._generated: Counter[int] = Counter()
-        self._occurred = set(prompt) if params.repetition_penalty != 1.0 else set[int]()
+        counts = params.repetition_penalty != 1.0
+        self._occurred = {t for t in prompt if t >= 0} if counts else set[int]()  # no images
         self._changes_logits = bool(
             params.logit_bias
             or params.repetition_penalty != 1.0

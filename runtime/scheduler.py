@@ -7,6 +7,7 @@ request that would compute a prefix which a running one is about to finish waits
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,23 +16,39 @@ from ..radix_cache.base import CacheFull
 from ..radix_cache.prefix_cache import PrefixCache
 from ..radix_cache.tree import TokenArray, common_prefix
 from .base import Batch
-from .kept_logits import KeptLogits
 from .pace import Pace
+from .pseudo_tokens import Embeddings
 from .request import EngineRequest
+from .speculation import NO_DRAFT, Draft, Speculation
+from .turns import Turns
 from .waiting import WaitingQueue
 
 
 @dataclass(slots=True)
 class Slice:
-    """One request's share of a batch: tokens [start, stop) of it, from batch index `at`."""
+    """One request's share of a batch: tokens [start, stop) of it and a draft of what comes next.
+
+    `at`: the batch index of the first.
+    """
 
     request: EngineRequest
     start: int
     stop: int
-    at: int
+    draft: Draft = NO_DRAFT
+    at: int = 0
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return self.stop - self.start + len(self.draft)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether tokens are drawn from its logits."""
+        return self.request.generation is not None and self.stop == len(self.request.tokens)
+
+    @property
+    def last(self) -> int:
+        """The batch index of its last token before the draft."""
+        return self.at + self.stop - self.start - 1
 
 
 class Scheduler:
@@ -39,14 +56,17 @@ class Scheduler:
 
     Args:
         cache: the prefix cache; admission leases from it.
-        logits: what is known at branch points; a request that finds its own needs no token of its
-            prompt evaluated.
+        hand_known: called before a request is admitted, hands it the logits that are known behind
+            its prompt; one that finds its own needs no token of its prompt evaluated.
         max_running: most requests in the batch at once.
         n_batch: most tokens in one batch.
         pace: how many prefill tokens a batch holds while others decode.
+        speculation: adds drafts to a batch; None for none.
     """
 
     LOOKAHEAD = 4  # waiting requests, or groups that wait for one prefix, examined per place
+    AHEAD = 4  # how many of those next in line are announced to the cache, per admission
+    RENEWED = 4  # and of all that wait, each in its turn
     SHORT = 16  # pending tokens up to which a request counts as decoding (forced runs included)
     HEADROOM = (
         16  # cells kept free per running request at admission, so that it is not undone at once
@@ -55,24 +75,31 @@ class Scheduler:
     def __init__(
         self,
         cache: PrefixCache,
-        logits: KeptLogits,
+        hand_known: Callable[[EngineRequest], None],
         *,
         max_running: int,
         n_batch: int,
         pace: Pace,
+        speculation: Speculation | None = None,
     ) -> None:
         self.cache = cache
-        self._logits = logits
+        self._hand_known = hand_known
         self._max_running = max_running
         self._allowed = max_running
-        self._n_batch = n_batch
+        self._n_batch = self._most = n_batch
         self._pace = pace
+        self._speculation = speculation
+        self._turns = Turns()
+        self._is_image_next = False
         self.waiting = WaitingQueue()
         self.running: list[EngineRequest] = []
         self.preempted = 0
 
     def admit(self) -> list[EngineRequest]:
-        """Moves waiting requests into the batch while they fit; returns those admitted."""
+        """Moves waiting requests into the batch while they fit; returns those admitted.
+
+        One that is finished by known logits alone holds no lease.
+        """
         admitted: list[EngineRequest] = []
         scan, awaited = self.waiting.scan(), 0
         for _ in range(self.LOOKAHEAD * self._max_running):
@@ -86,13 +113,23 @@ class Scheduler:
             awaited = self._awaited(request)
             if awaited:
                 continue
-            if not self._lease(request):
+            self._hand_known(request)
+            if not request.is_finished and not self._lease(request):
                 break  # no room: whoever comes later must not overtake for ever
             self.running.append(request)
             admitted.append(request)
+        if admitted:
+            self._announce([scan.next() for _ in range(self.AHEAD)])
         for request in admitted:
             self.waiting.remove(request, admitted=True)
+            self._announce([self.waiting.in_turn() for _ in range(self.RENEWED)])
         return admitted
+
+    def _announce(self, waiting: list[EngineRequest | None]) -> None:
+        """Tells the cache what it will be asked for, farthest ahead first."""
+        for request in reversed(waiting):
+            if request is not None:
+                self.cache.expect(request.prefill, request.namespace)
 
     def _awaited(self, request: EngineRequest) -> int:
         """How many leading tokens a running request is about to compute, if more than are cached.
@@ -103,6 +140,8 @@ class Scheduler:
         for other in self.running:
             if other.namespace != request.namespace or other.computed >= other.prefill_tokens:
                 continue
+            if other.lease is None:  # finished by known logits
+                continue
             shared = min(common_prefix(request.prefill, other.prefill), request.limit)
             if shared <= other.computed:
                 continue
@@ -110,7 +149,6 @@ class Scheduler:
                 tokens = request.prefill[: request.limit]
                 cached = self.cache.match(tokens, request.namespace)
             if shared > cached:
-                assert other.lease is not None
                 self.cache.stop_at(other.lease, shared)
                 return shared
         return 0
@@ -118,12 +156,10 @@ class Scheduler:
     def _lease(self, request: EngineRequest) -> bool:
         spare = self.HEADROOM * len(self.running)
         tokens, namespace = _all_tokens(request), request.namespace
-        request.kept = self._logits.get(request.branch)
-        limit = request.limit + (request.kept is not None)
-        if not self.cache.has_room(tokens, limit, namespace, spare_cells=spare):
+        if not self.cache.has_room(tokens, request.limit, namespace, spare_cells=spare):
             return False
         try:
-            lease = self.cache.acquire(tokens, limit, namespace, priority=request.priority)
+            lease = self.cache.acquire(tokens, request.limit, namespace, priority=request.priority)
         except CacheFull:  # every sequence id is on loan
             return False
         if not self.cache.reserve(len(tokens) - lease.cached_tokens):
@@ -136,11 +172,14 @@ class Scheduler:
         """The next batch: all decoding requests first, then prefill chunks in order of admission.
 
         Makes room for it in the cache, preempting the youngest requests if nothing else can go.
-        A plan without slices means that the only request left fills the whole context.
+        A plan without slices means that the only request left fills the whole context. All are of
+        one adapter, see `turns.py`; and all are text or all are images, which take turns.
         """
+        self._turns.next(self.running)
+        self._is_image_next = not self._is_image_next
         while True:
             slices = self._slices()
-            if not slices or self.cache.reserve(slices[-1].at + len(slices[-1])):
+            if not slices or self._reserve(slices):
                 return self._batch(slices), slices
             if len(self.running) == 1:
                 fit = self.cache.free_cells
@@ -150,10 +189,23 @@ class Scheduler:
                 return self._batch(kept), kept
             self.preempt(self.running[-1])
 
+    def _reserve(self, slices: list[Slice]) -> bool:
+        """Makes room for a batch, with drafts if there is room for them, too."""
+        if self._speculation is not None and not slices[0].request.is_at_image:
+            self._speculation.add_drafts(slices, self._most - sum(map(len, slices)))
+            if self.cache.reserve(sum(map(len, slices))):
+                return True
+            for piece in slices:
+                piece.draft = NO_DRAFT
+        return self.cache.reserve(sum(map(len, slices)))
+
     def _slices(self) -> list[Slice]:
-        short = [r for r in self.running if r.pending <= self.SHORT]
-        long = [r for r in self.running if r.pending > self.SHORT]
-        budget = self._n_batch
+        running = self._turns.of(self.running)
+        short = [r for r in running if r.pending <= self.SHORT]
+        long = [r for r in running if r.pending > self.SHORT]
+        images = [r for r in running if r.is_at_image]
+        is_image = bool(images) and (self._is_image_next or len(images) == len(running))
+        budget = self._most
         if short and (self._pace.is_bound or len(long) <= len(short)):
             # where more requests wait to start than run, larger batches serve more of them sooner
             decoding = sum(r.pending for r in short)
@@ -161,49 +213,51 @@ class Scheduler:
         slices: list[Slice] = []
         used = 0
         for request in (*short, *long):
-            n = min(request.pending, budget - used)
+            if request.is_at_image != is_image:
+                continue
+            n = min(request.run_tokens, budget - used)
             if n <= 0:
                 break
             assert request.lease is not None
             stop = self.cache.next_stop(request.lease)
             if stop is not None:
                 n = min(n, stop - request.computed)
-            slices.append(Slice(request, request.computed, request.computed + n, used))
+            slices.append(Slice(request, request.computed, request.computed + n))
             used += n
         return slices
 
-    @staticmethod
-    def _batch(slices: list[Slice]) -> Batch:
+    def _batch(self, slices: list[Slice]) -> Batch:
         total = sum(map(len, slices))
         tokens = np.empty(total, np.int32)
         positions = np.empty(total, np.int32)
         seqs = np.empty(total, np.int32)
         wants = np.zeros(total, np.bool_)
+        end = 0
         for s in slices:
-            request, end = s.request, s.at + len(s)
+            s.at, end = end, end + len(s)
+            request = s.request
             assert request.lease is not None
-            tokens[s.at : end] = request.tokens[s.start : s.stop]
-            positions[s.at : end] = np.arange(s.start, s.stop)
+            tokens[s.at : s.last + 1] = request.tokens[s.start : s.stop]
+            tokens[s.last + 1 : end] = s.draft.tokens
+            positions[s.at : end] = np.arange(s.start, s.start + len(s))
             seqs[s.at : end] = request.lease.seq
-            if request.generation is not None:
-                wants[end - 1] = s.stop == len(request.tokens)
-            else:
-                wants[max(s.at, s.at + request.limit - s.start) : end] = True
-        return Batch(tokens, positions, seqs, wants)
+            wants[max(s.at, s.at + request.limit - s.start) : end] = True
+        return Batch(tokens, positions, seqs, wants, self._turns.adapter, _embeddings(slices))
 
-    def give_way(self) -> bool:
-        """Makes room after llama.cpp found no slot where our count saw one.
+    def give_way(self, n_tokens: int) -> bool:
+        """Makes room after llama.cpp found no slot for `n_tokens` where our count saw one.
 
-        Parks what is idle, else preempts the youngest request and admits no other until one ends.
-        False if there is nothing to give.
+        Parks what is idle, else preempts the youngest request and admits no other until one ends,
+        else halves the batches until then. False if there is nothing to give.
         """
         if self.cache.park_idle():
             return True
-        if len(self.running) < 2:
-            return False
-        self.preempt(self.running[-1])
-        self._allowed = len(self.running)
-        return True
+        if len(self.running) > 1:
+            self.preempt(self.running[-1])
+            self._allowed = len(self.running)
+            return True
+        self._most = max(n_tokens // 2, 1)
+        return n_tokens > 1
 
     def preempt(self, request: EngineRequest) -> None:
         """Takes a running request's cells back; what it computed stays cached as long as it can."""
@@ -211,8 +265,6 @@ class Scheduler:
         self.cache.commit(request.lease, request.tokens[: request.computed])
         self.cache.release(request.lease)
         request.lease = None
-        if request.generation is not None:
-            request.limit = len(request.tokens) - 1
         self.running.remove(request)
         self.waiting.put_back(request)
         self.preempted += 1
@@ -220,7 +272,7 @@ class Scheduler:
     def take_running(self) -> list[EngineRequest]:
         """Empties the batch, whose leases are void; returns who was in it."""
         running, self.running = self.running, []
-        self._allowed = self._max_running
+        self._lift_limits()
         return running
 
     def retire(self, request: EngineRequest) -> None:
@@ -229,8 +281,19 @@ class Scheduler:
             self.cache.commit(request.lease, request.tokens[: request.computed])
             self.cache.release(request.lease)
             request.lease = None
+        request.guesser = None  # the request may be held for long
         self.running.remove(request)
+        self._lift_limits()
+
+    def _lift_limits(self) -> None:
         self._allowed = self._max_running
+        self._most = self._n_batch
+
+
+def _embeddings(slices: list[Slice]) -> Embeddings | None:
+    """What is evaluated where the slices are images, float32[n, n_embd]."""
+    rows = [row for s in slices for row in s.request.image_rows(s.start, s.stop)]
+    return np.concatenate(rows) if rows else None
 
 
 def _all_tokens(request: EngineRequest) -> TokenArray:

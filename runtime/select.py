@@ -17,8 +17,9 @@ from ..lang.base import ChoiceScore, SelectRequest
 from ..lang.confidence import Decision
 from ..lang.errors import TreegramError
 from ..radix_cache.tree import as_token_array, common_prefix
-from .base import Logits
+from .base import Logits, Tokenizer
 from .engine import Engine
+from .prompt import TokenPrompt
 from .request import EngineRequest
 from .sampler import log_softmax_at, softmax
 
@@ -129,7 +130,7 @@ class Scoring:
     """Tries being scored, each behind its prompt, as one group of engine requests.
 
     Args:
-        jobs: (prompt token ids, not empty; the trie that receives the log-probabilities).
+        jobs: (prompt, not empty; the trie that receives the log-probabilities).
         on_done: called once, from the engine's thread, when all are known or all have ended after
             the first error.
     """
@@ -137,16 +138,17 @@ class Scoring:
     def __init__(
         self,
         engine: Engine,
-        jobs: Sequence[tuple[Sequence[int], TokenTrie]],
+        jobs: Sequence[tuple[TokenPrompt, TokenTrie]],
         on_done: Callable[[BaseException | None], None],
         namespace: str = "",
+        adapter: str = "",
         priority: int = 0,
     ) -> None:
         self._engine = engine
         self._on_done = on_done
         self._error: BaseException | None = None
         self.requests = [
-            self._request(list(prompt), trie, path, known, namespace, priority)
+            self._request(prompt, trie, path, known, namespace, adapter, priority)
             for prompt, trie in jobs
             for path, known in trie.paths()
         ]
@@ -171,24 +173,27 @@ class Scoring:
 
     def _request(
         self,
-        prompt: list[int],
+        prompt: TokenPrompt,
         trie: TokenTrie,
         path: tuple[int, ...],
         known: int,
         namespace: str,
+        adapter: str,
         priority: int,
     ) -> EngineRequest:
         def on_logits(n: int, logits: Logits) -> None:
             trie.learn(path[:n], logits)
 
         return EngineRequest(
-            tokens=[*prompt, *path],
-            limit=len(prompt) - 1 + known,
+            tokens=[*prompt.tokens, *path],
+            limit=len(prompt.tokens) - 1 + known,
             on_done=self._one_done,
             on_logits=on_logits,
             namespace=namespace,
+            adapter=adapter,
             priority=priority,
             tail=len(path),
+            images=prompt.images,
         )
 
     def _one_done(self, request: EngineRequest, error: BaseException | None) -> None:
@@ -240,3 +245,15 @@ def rank(
         winner = int(np.argmax(scores))
     found_scores = zip(request.choices, scores, logprobs, strict=True)
     return winner, tuple(ChoiceScore(c, s, lp) for c, s, lp in found_scores)
+
+
+def respelled_tokens(
+    choices: Sequence[Sequence[int]], prompt: TokenPrompt, tokenizer: Tokenizer
+) -> int:
+    """Leading tokens that all choices share because healing made each respell the prompt's end."""
+    size = 0
+    for n, tokens in enumerate(zip(*choices, strict=False)):
+        size += len(tokenizer.vocabulary.pieces[tokens[0]])
+        if len(set(tokens)) > 1 or size > len(prompt.prefix.encode()):
+            return n
+    return 0

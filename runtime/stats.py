@@ -22,6 +22,8 @@ class EngineStats:
         prompt_tokens: prompt tokens of all requests.
         cached_tokens: those of them that came from the cache.
         completion_tokens: tokens generated, forced ones included.
+        drafted_tokens: tokens that were evaluated as a guess at what would be drawn.
+        accepted_tokens: those of them that were drawn, each of which spared a step.
         steps: calls of `llama_decode`.
         decode_seconds: time inside them.
         step_seconds: time of whole steps, decoding included.
@@ -37,11 +39,18 @@ class EngineStats:
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int
     steps: int
     decode_seconds: float
     step_seconds: float
     preempted: int
     cache: CacheStats
+
+    @property
+    def rejected_tokens(self) -> int:
+        """Tokens that were evaluated as a guess and not drawn."""
+        return self.drafted_tokens - self.accepted_tokens
 
     @property
     def overhead(self) -> float | None:

@@ -19,12 +19,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import jinja2
 from jinja2.exceptions import SecurityError
 
 from ..lang.base import Generated, Message, Prompt, Span, Text
 from ..lang.errors import ModelError, ProgramError
+from ..lang.images import Picture
 from .template_sandbox import BoundedEnvironment, Refused
 
 MAX_SOURCE_CHARS = 1_000_000
@@ -77,6 +79,13 @@ class ChatTemplate:
             marked = self._render(roles, shown, add_generation_prompt)
         except (ModelError, ProgramError):
             return (Text(rendered),)  # the template wants contents of a certain form
+        if any(shown) and not _shows(marked, shown):
+            # as templates of vision models do that want contents as lists of parts
+            with suppress(ModelError, ProgramError):
+                again = self._render(roles, shown, add_generation_prompt, in_parts=True)
+                if _shows(again, shown):
+                    rendered = self._render(roles, contents, add_generation_prompt, in_parts=True)
+                    marked = again
         return _aligned(rendered, _split(marked, marks), messages, contents)
 
     def _marks(self, contents: Sequence[str]) -> list[str]:
@@ -88,12 +97,20 @@ class ChatTemplate:
         raise AssertionError("itertools.count() does not end")
 
     def _render(
-        self, roles: Sequence[str], contents: Sequence[str], add_generation_prompt: bool
+        self,
+        roles: Sequence[str],
+        contents: Sequence[str],
+        add_generation_prompt: bool,
+        *,
+        in_parts: bool = False,
     ) -> str:
         variables = {
             **self._tokens,
             "messages": [
-                {"role": role, "content": content}
+                {
+                    "role": role,
+                    "content": [{"type": "text", "text": content}] if in_parts else content,
+                }
                 for role, content in zip(roles, contents, strict=True)
             ],
             "add_generation_prompt": add_generation_prompt,
@@ -135,10 +152,21 @@ def chat_prompt(
             f"{model}: this GGUF has no chat template, so roles cannot be rendered; "
             "write the prompt as plain text, or use an instruction-tuned model"
         )
-    return template.render(messages, add_generation_prompt)
+    prompt = template.render(messages, add_generation_prompt)
+    wanted = [span for message in messages for span in message.content if isinstance(span, Picture)]
+    if wanted != [span for span in prompt if isinstance(span, Picture)]:
+        raise ProgramError(
+            f"{model}: the model's chat template rewrites or drops a message that has an image; "
+            "write the prompt as plain text around the image"
+        )
+    return prompt
 
 
 # Telling template text from contents
+
+
+def _shows(marked: str, marks: Sequence[str]) -> bool:
+    return any(mark and mark in marked for mark in marks)
 
 
 def _split(marked: str, marks: Sequence[str]) -> list[str | int]:
@@ -205,11 +233,9 @@ def _cut(content: Prompt, start: int, stop: int) -> Iterator[Span]:
     for span in content:
         first, last = max(start - position, 0), min(stop - position, len(span.text))
         begin, position = position, position + len(span.text)
-        if (
-            isinstance(span, Generated)
-            and (first, last) == (0, len(span.text))
-            and begin - start >= len(span.prefix)
-        ):
+        before = len(span.prefix) if isinstance(span, Generated) else 0
+        is_whole = (first, last) == (0, len(span.text)) and begin - start >= before
+        if is_whole and not isinstance(span, Text):
             yield span
         elif first < last:
             # The tokens of a generation that the template shortened spell another text.

@@ -57,6 +57,7 @@ class WaitingQueue:
         self._tickets: dict[EngineRequest, _Ticket] = {}  # oldest first
         self._deadlines: list[tuple[int, int, _Ticket]] = []  # a heap; some have left already
         self._returned: deque[EngineRequest] = deque()
+        self._round: deque[EngineRequest] = deque()  # some have left already
         self._serial = self._admissions = 0
 
     def __len__(self) -> int:
@@ -78,6 +79,7 @@ class WaitingQueue:
             request, name + tokens.astype(">i4").tobytes(), len(name), self._serial, deadline
         )
         self._tickets[request] = ticket
+        self._round.append(request)
         heappush(self._deadlines, (deadline, self._serial, ticket))
         insort(self._levels.setdefault(request.priority, _Level()).tickets, ticket)
 
@@ -99,6 +101,15 @@ class WaitingQueue:
         if not level.tickets:
             del self._levels[request.priority]
 
+    def in_turn(self) -> EngineRequest | None:
+        """One that has not run yet, another one every time until all had their turn."""
+        while self._round:
+            request = self._round.popleft()
+            if request in self._tickets:
+                self._round.append(request)
+                return request
+        return None
+
     def scan(self) -> Scan:
         """Whom to admit next, in order. Valid until the queue changes."""
         return Scan(self._order())
@@ -108,6 +119,7 @@ class WaitingQueue:
         self._levels.clear()
         self._tickets.clear()
         self._deadlines.clear()
+        self._round.clear()
         self._returned.clear()
 
     def _order(self) -> Iterator[tuple[_Level, int, int]]:

@@ -16,11 +16,11 @@ generation still holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal
 
-from ..ir.graph import ALL_BYTES
+from ..errors import GrammarError
+from ..ir.alphabet import ALL_BYTES
 from ..ir.nodes import Rules
 from .byte_classes import byte_classes
 from .closure import Closed, Closure
@@ -32,11 +32,9 @@ from .frames import (
     FrameTable,
     Stack,
     begun_earlier,
-    contents,
     first_begun,
     holders,
     kept_in,
-    without_values,
 )
 from .kept_values import Kept, is_next
 from .legal_bytes import LegalBytes
@@ -63,16 +61,14 @@ class Automaton:
 
     `alphabet`: bytes that can be written at all; texts with others are not in the language.
     `controls`: a model's control tokens, id -> text; without them they stand for their texts.
-    `values`: whether values that must be distinct are kept, "ignored", or only "entered": a value
-    can begin where a fresh one is left, and its text is not looked at.
+    `keeps_values`: whether values that must be distinct are kept; without them they need not be.
     `horizon`: the automaton is only asked about the next `horizon` bytes; counts beyond it are
     merged, which makes positions in a long counted run equal (see `adopt`).
-    `watch`: who says where a value can begin; None: a watch of its own.
     `budget`: of the search that this automaton is run for, which looks ahead for values; None: it
     is run for itself.
 
-    Raises GrammarError if the grammar has no text, and, while it runs, if one text can be read in
-    more than MAX_PLACES ways at once.
+    Raises GrammarError if it is plain before the first byte that the grammar has no text, and while
+    it runs, if one text can be read in more than MAX_PLACES ways at once.
     """
 
     def __init__(
@@ -81,28 +77,23 @@ class Automaton:
         *,
         alphabet: frozenset[int] = ALL_BYTES,
         controls: Mapping[int, str] | None = None,
-        values: Literal["kept", "ignored", "entered"] = "kept",
+        keeps_values: bool = True,
         horizon: int | None = None,
-        watch: ValueWatch | None = None,
         budget: Budget | None = None,
     ) -> None:
         self._network = rules if isinstance(rules, Network) else lower(rules, alphabet, controls)
         self._frames = FrameTable()
-        self._watch = watch or ValueWatch(self, self._network, budget)
+        self._watch = ValueWatch(self, self._network, budget)
         self._moves = StackMoves(
-            self._network,
-            self._frames,
-            horizon=horizon,
-            keeps_texts=values == "kept",
-            keeps_seen=values != "ignored",
-            may_enter=self._watch.has_fresh if values == "entered" else None,
+            self._network, self._frames, horizon=horizon, keeps_values=keeps_values
         )
         self._table = ConfigurationTable(self._network.scopes, self._frames)
         self._legal = LegalBytes(self._network, self._moves, self.step)
-        watch = self._watch if values == "kept" else None
+        watch = self._watch if keeps_values else None
         self._closure = Closure(self._network, self._frames, self._moves, watch)
         start = self._close([(self._network.start, None)])
-        assert start is not None, "lower() leaves no grammar without a text"
+        if start is None:
+            raise GrammarError("no text satisfies this grammar: not all its values can differ")
         self.start = self._table.start = start
 
     def within(self, horizon: int) -> Automaton:
@@ -113,7 +104,7 @@ class Automaton:
         """
         if self._network.largest_count <= horizon and not self._network.has_distinct:
             return self
-        return Automaton(self._network, values="ignored", horizon=horizon)
+        return Automaton(self._network, keeps_values=False, horizon=horizon)
 
     def settled(self, configuration: Configuration, horizon: int) -> Configuration:
         """The configuration that goes on like this one for `horizon` bytes, as one for many.
@@ -128,9 +119,9 @@ class Automaton:
         )
         return self._table.intern(places, configuration.accepting)
 
-    def careless(self, values: Literal["ignored", "entered"]) -> Automaton:
-        """This grammar with less care for values that must be distinct."""
-        return Automaton(self._network, values=values, watch=self._watch)
+    def careless(self) -> Automaton:
+        """This grammar where values need not be distinct."""
+        return Automaton(self._network, keeps_values=False)
 
     def searching(self, budget: Budget) -> Automaton:
         """This grammar for a search, which is over when its budget is spent."""
@@ -140,25 +131,16 @@ class Automaton:
         """The configuration as if the grammar began at a state of its network."""
         return self._close([(state, None)])
 
-    def in_list(self, place: Place, of_list: Kept) -> Configuration:
-        """A place of another automaton of this grammar, as if its stack began with a list.
-
-        That is the one at the top of `of_list`. All other values are left out.
-        """
-        known: dict[Stack, Stack] = {}
-        for frame in holders(place[1], of_list):
-            known[frame] = self._frames.push(None, frame.after, *contents(frame))
-        stack = self._frames.rebuilt(place[1], known, without_values)
-        return self._table.intern(frozenset(((place[0], stack),)), False)
-
-    def in_value(self, place: Place, value: Kept) -> Configuration:
+    def in_value(self, place: Place, value: Kept, without: Iterable[Frame] = ()) -> Configuration:
         """A place of another automaton of this grammar, as if its stack began above a value.
 
-        That is the one at the top of `value`; see `having_written` for those above it.
+        That is the one at the top of `value`; `without` are frames that hold it and are left out.
+        See `having_written` for the values above it.
         """
         known: dict[Stack, Stack] = dict.fromkeys(holders(place[1], value))
         first = first_begun(place[1], value) or 0
-        stack = self._frames.rebuilt(place[1], known, partial(begun_earlier, by=first))
+        content = partial(begun_earlier, by=first)
+        stack = self._frames.rebuilt(place[1], known, content, without)
         return self._table.intern(frozenset(((place[0], stack),)), False)
 
     def having_written(self, core: Configuration, text: bytes) -> Configuration:
@@ -398,6 +380,11 @@ class Automaton:
         state = configuration.lone[0]
         run = None if isinstance(state, TerminalState) else self._network.runs.get(state)
         return b"" if run is None else run.data[run.at :]
+
+    @property
+    def has_distinct(self) -> bool:
+        """Whether values must differ somewhere."""
+        return self._network.has_distinct
 
     def has_endless_values(self) -> bool:
         """Whether it is sure that values are left that differ, whatever has been seen."""

@@ -6,7 +6,7 @@ Where values must differ, the places that could only end in a repeated one are l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import GrammarError
 from .configuration import Place
@@ -14,7 +14,9 @@ from .frames import FrameTable
 from .network import ENTER, GO, RETURN, TERMINAL, Network
 from .stack_moves import StackMoves
 from .terminal_state import TerminalState
-from .value_watch import Doubts, ValueWatch
+
+if TYPE_CHECKING:
+    from .value_watch import Doubts, ValueWatch
 
 MAX_PLACES = 20_000
 """Places reached at once before the grammar is refused as too ambiguous."""

@@ -6,12 +6,14 @@ So a frame lies above a set of stacks, and one frame stands for every stack that
 (the graph-structured stack of Tomita, 1985; with calls as in Scott and Johnstone's GLL, 2010).
 
 Values that must differ are kept in frames, too. All stacks that a frame stands for keep the same
-ones (`Frame.kept`): stacks in which lists have seen other values are not joined.
+ones (`Frame.kept`): stacks in which lists have seen other values are not joined. That one of the
+stacks leaves a value a way to differ is enough, of lists in lists, too: to tell it of the outer
+list, the value is completed whole, with what the inner ones ask (`value_watch.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import TypeAlias
 
 from .kept_values import NEXT, Begun, Kept, is_next
@@ -25,7 +27,7 @@ Below: TypeAlias = "Stack | frozenset[Stack]"
 
 
 def one_or_all(stacks: Set[Stack]) -> Below:
-    """What a frame above these stacks, which all have one meeting, lies above."""
+    """What a frame above these stacks, which all keep the same, lies above."""
     return next(iter(stacks)) if len(stacks) == 1 else frozenset(stacks)
 
 
@@ -63,20 +65,6 @@ class Frame:
         """Whether it is this frame that keeps what is at the top of `kept`."""
         return self.kept is kept and isinstance(self.low, Begun | frozenset)
 
-    def meeting(self) -> Frame | Kept | None:
-        """Stacks with the same meeting may lie below one frame; None is that of the empty stack.
-
-        It is what they keep, if only one list asks something of what is above it: that its value
-        can still be a fresh one, or that a fresh one is left. One of several stacks is enough for
-        that. Of two lists each could be content with another stack, so there a stack meets only
-        itself.
-        """
-        kept = self.kept
-        if kept is None:
-            return None
-        is_fresh_list = isinstance(kept.held, frozenset) and not kept.held
-        return kept if kept.lists + is_fresh_list <= 1 else self
-
 
 def kept_in(stack: Stack) -> Kept | None:
     """What a stack keeps of values that must differ."""
@@ -105,11 +93,6 @@ def holders(stack: Stack, kept: Kept) -> list[Frame]:
 def contents(frame: Frame) -> tuple[Held, int | None]:
     """What a frame holds: its `low` and `high`."""
     return frame.low, frame.high
-
-
-def without_values(frame: Frame) -> tuple[Held, int | None]:
-    """The same but for values that must differ."""
-    return None if isinstance(frame.low, Begun | frozenset) else frame.low, frame.high
 
 
 def first_begun(stack: Stack, value: Kept) -> int | None:
@@ -155,25 +138,31 @@ class FrameTable:
         stack: Stack,
         known: dict[Stack, Stack],
         content: Callable[[Frame], tuple[Held, int | None]],
+        without: Iterable[Frame] = (),
     ) -> Stack:
         """The stack with other contents, `low` and `high`, down to the stacks that are `known`.
 
-        `known` says what becomes of those, and learns it of all others.
+        `known` says what becomes of those, and learns it of all others. The frames `without` are
+        left out, with those from which all ways down lead there; some way must be left.
         """
         known.setdefault(None, None)
+        gone = set[Stack](without)
         pending = [] if stack in known else [stack]
         while pending:
             top = pending[-1]
             assert top is not None, "the empty stack is known"
-            unknown = [parent for parent in top.parents if parent not in known]
+            below = [parent for parent in top.parents if parent not in gone]
+            unknown = [parent for parent in below if parent not in known]
             if unknown:
                 pending += unknown
                 continue
             pending.pop()
-            if top not in known:
-                below = {known[parent] for parent in top.parents}
+            if not below:
+                gone.add(top)
+            elif top not in known:
                 low, high = content(top)
-                known[top] = self.push(one_or_all(below), top.after, low, high)
+                stacks = {known[parent] for parent in below}
+                known[top] = self.push(one_or_all(stacks), top.after, low, high)
         return known[stack]
 
     def begun(self, top: Frame, at: int) -> Frame:

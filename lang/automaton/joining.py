@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from .configuration import Place
-from .frames import Frame, FrameTable, Held, Stack, one_or_all
+from .frames import Frame, FrameTable, Held, Stack, kept_in, one_or_all
 from .kept_values import Kept
 from .scopes import Loop, Scope
 from .terminal_state import TerminalState
@@ -26,15 +26,13 @@ def joined(places: frozenset[Place], scopes: list[Scope], frames: FrameTable) ->
 
 
 def _above_many(places: frozenset[Place], frames: FrameTable) -> frozenset[Place]:
-    groups: dict[tuple[_State, int, Held, int | None, Frame | Kept | None], list[Frame]] = {}
+    groups: dict[tuple[_State, int, Held, int | None, Kept | None], list[Frame]] = {}
     kept: list[Place] = []
     for state, frame in places:
         if frame is None:
             kept.append((state, None))
             continue
-        parent = frame.parents[0]
-        meeting = None if parent is None else parent.meeting()
-        key = (state, frame.after, frame.low, frame.high, meeting)
+        key = (state, frame.after, frame.low, frame.high, kept_in(frame.parents[0]))
         groups.setdefault(key, []).append(frame)
     if len(kept) + len(groups) == len(places):
         return places

@@ -28,24 +28,17 @@ class Kept:
 
     Attributes:
         held: where a value begins that is being written, or the values that a list has seen.
-        lists: how many lists have seen values, this one or further down.
-        writing: some value is being written, this one or further down.
+        watched: some value is being written, or some list has seen values, here or further down.
+        writing: some value is being written, here or further down.
     """
 
-    __slots__ = ("held", "lists", "outer", "writing")
+    __slots__ = ("held", "outer", "watched", "writing")
 
     def __init__(self, held: Begun | frozenset[object], outer: Kept | None) -> None:
         self.held = held
         self.outer = outer
-        self.lists: int = 0 if outer is None else outer.lists
-        if isinstance(held, frozenset) and held:
-            self.lists += 1
         self.writing: bool = isinstance(held, Begun) or (outer is not None and outer.writing)
-
-    @property
-    def watched(self) -> bool:
-        """Whether some value is being written, or some list has seen values."""
-        return self.writing or self.lists > 0
+        self.watched: bool = self.writing or bool(held) or (outer is not None and outer.watched)
 
     def of_list(self) -> Kept | None:
         """What the innermost list has seen; None outside lists."""

@@ -8,7 +8,7 @@ Three properties are built in here so that running the network needs no care for
 - a call in tail position leaves no frame, so right recursion runs in constant stack.
 
 A rule, the members of an object and the states of a `Dfa` are written when the automaton first
-comes there. Nothing here recurses in Python: IR of any depth is lowered with an explicit stack.
+comes there. A rule nests as deep as `check` allows.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import GrammarError
+from ..ir.alphabet import ALL_BYTES, can_spell, effective, encode, spelled_dfa, spelled_measured
 from ..ir.controls import bound
 from ..ir.dfa import Dfa
-from ..ir.graph import ALL_BYTES, IrGraph, encode
+from ..ir.facts import Survey
 from ..ir.measured import Measured
+from ..ir.needs import blocked, renumbered
 from ..ir.nodes import (
     Alt,
     CharClass,
     ControlToken,
     Element,
     Literal,
+    Member,
     Members,
+    Node,
     Ref,
     Repeat,
     Rules,
@@ -37,6 +41,8 @@ from ..ir.nodes import (
     Terminal,
     Unique,
 )
+from ..ir.walk import children
+from .dependent_bag import with_needs
 from .network import (
     CALL,
     GO,
@@ -73,9 +79,9 @@ def lower(
 
 
 class _Task(NamedTuple):
-    """Write node `node` from `entry` to `after`; `nonempty`: without its empty text."""
+    """Write `node` from `entry` to `after`; `nonempty`: without its empty text."""
 
-    node: int
+    node: Node
     entry: int
     after: int
     nonempty: bool
@@ -87,36 +93,31 @@ class _Lowering:
     def __init__(
         self, rules: Rules, alphabet: frozenset[int], controls: Mapping[int, str] | None
     ) -> None:
-        self.network = Network()
-        self._alphabet = alphabet
+        self._alphabet = effective(alphabet)
         self._controls = controls
-        self._graph = IrGraph(rules, alphabet)
-        has_controls = any(isinstance(node, ControlToken) for node in self._graph.nodes)
-        if has_controls and controls is not None:
-            self._graph = IrGraph(bound(rules, controls), alphabet)
-        if not self._graph.productive(self._graph.roots[rules.root]):
+        self._survey = Survey(rules, self._alphabet)
+        if self._survey.has_controls and controls is not None:
+            self._survey = Survey(bound(rules, controls), self._alphabet)
+        if not self._survey.rule(rules.root).productive:
             raise GrammarError(
                 f"no text satisfies this grammar: rule {rules.root!r} never ends or matches nothing"
             )
-        self._rule_entries: dict[tuple[int, bool], int] = {}
-        self._texts = TextWriter(self.network, self._graph)
+        self.network = Network()
+        self.network.largest_count = self._survey.largest_count
+        self.network.has_distinct = self._survey.has_distinct
+        self._rule_entries: dict[tuple[str, bool], int] = {}
+        self._texts = TextWriter(self.network, self._alphabet)
         self.network.start = self._rule_entry(rules.root, nonempty=False)
-        for node in self._graph.nodes:
-            if isinstance(node, Repeat):
-                count = max(node.min, node.max or 0)
-                self.network.largest_count = max(self.network.largest_count, count)
-            elif isinstance(node, Unique):
-                self.network.has_distinct = True
 
     def _rule_entry(self, name: str, *, nonempty: bool) -> int:
         """The first state of a rule."""
-        root = self._graph.roots[name]
-        key = (root, nonempty and self._graph.nullable[root])
+        key = (name, nonempty and self._survey.rule(name).nullable)
         if key not in self._rule_entries:
-            self._rule_entries[key] = self._fragment(root, nonempty=key[1])
+            body = self._survey.rules.rules[name]
+            self._rule_entries[key] = self._fragment(body, nonempty=key[1])
         return self._rule_entries[key]
 
-    def _fragment(self, node: int, *, nonempty: bool) -> int:
+    def _fragment(self, node: Node, *, nonempty: bool) -> int:
         """The first state of a sub-network for `node` that ends in RETURN, written later."""
 
         def write() -> None:
@@ -134,7 +135,7 @@ class _Lowering:
         """Adds the moves of one node; returns what is left to write. `entry` only gains moves."""
         entry, after = task.entry, task.after
         moves = self.network.moves[entry]
-        match self._graph.nodes[task.node]:
+        match task.node:
             case Literal(text):
                 self._texts.text(encode(text), entry, after)
             case CharClass(ranges):
@@ -142,17 +143,16 @@ class _Lowering:
             case ControlToken(text):
                 data = text.encode() if self._controls is None else control_bytes(text)
                 self._texts.text(data, entry, after)
-            case Seq():
-                return self._write_sequence(task)
-            case Alt():
+            case Seq(items):
+                return self._write_sequence(items, task)
+            case Alt(options):
                 return [
                     _Task(option, entry, after, task.nonempty)
-                    for option in self._graph.children[task.node]
-                    if self._graph.has_text[option]
-                    or (self._graph.nullable[option] and not task.nonempty)
+                    for option in options
+                    if self._has_text(option) or (self._is_nullable(option) and not task.nonempty)
                 ]
-            case Repeat():
-                return self._write_repeat(task)
+            case Repeat() as repeat:
+                return self._write_repeat(repeat, task)
             case Ref(name):
                 callee = self._rule_entry(name, nonempty=task.nonempty)
                 moves.append((GO, callee, 0) if after == RETURN else (CALL, callee, after))
@@ -165,27 +165,29 @@ class _Lowering:
                 moves.append((TERMINAL, start, after))
             case Members() as members:
                 self._write_members(members, task)
-            case Unique():
-                body = self._fragment(self._graph.children[task.node][0], nonempty=task.nonempty)
+            case Unique(item):
+                body = self._fragment(item, nonempty=task.nonempty)
                 self.network.enter(entry, Distinct(body, after))
-            case Element():
-                body = self._fragment(self._graph.children[task.node][0], nonempty=task.nonempty)
+            case Element(item):
+                body = self._fragment(item, nonempty=task.nonempty)
                 self.network.enter(entry, Value(body, after))
         return []
 
-    def _write_sequence(self, task: _Task) -> list[_Task]:
+    def _is_nullable(self, node: Node) -> bool:
+        return self._survey.node(node).nullable
+
+    def _has_text(self, node: Node) -> bool:
+        return self._survey.node(node).has_text
+
+    def _write_sequence(self, all_items: tuple[Node, ...], task: _Task) -> list[_Task]:
         # an empty item at the end would hide that the item before it is in tail position
-        items = [
-            child
-            for child in self._graph.children[task.node]
-            if self._graph.has_text[child] or not self._graph.nullable[child]
-        ]
+        items = [item for item in all_items if self._has_text(item)]
         if not items:
             self.network.go(task.entry, task.after)
             return []
         inner = [self.network.new_state() for _ in items[1:]]
         starts, ends = [task.entry, *inner], [*inner, task.after]
-        if not task.nonempty or not all(self._graph.nullable[item] for item in items):
+        if not task.nonempty or not all(map(self._is_nullable, items)):
             return [
                 _Task(item, start, end, False)
                 for item, start, end in zip(items, starts, ends, strict=True)
@@ -198,16 +200,14 @@ class _Lowering:
                 tasks.append(_Task(item, start, end, False))
         return tasks
 
-    def _write_repeat(self, task: _Task) -> list[_Task]:
+    def _write_repeat(self, repeat: Repeat, task: _Task) -> list[_Task]:
         network, entry, after = self.network, task.entry, task.after
-        repeat = self._graph.nodes[task.node]
-        assert isinstance(repeat, Repeat)
-        body = self._graph.children[task.node][0]
-        if not self._graph.has_text[body] or repeat.max == 0:
+        body = repeat.item
+        if repeat.max == 0 or not self._has_text(body):
             self.network.go(entry, after)
             return []
         # bodies are non-empty, so an iteration that may be empty is one that may be left out
-        low = 0 if self._graph.nullable[body] else repeat.min
+        low = 0 if self._is_nullable(body) else repeat.min
         low, high = max(low, int(task.nonempty)), repeat.max
         if high is None and low <= 1:
             loop = network.new_state()
@@ -217,14 +217,16 @@ class _Lowering:
                 self.network.go(end, loop)
             self.network.go(end, after)
             return [_Task(body, loop, end, True)]
-        if high == 1 or self._graph.size[body] * (high or low) <= UNROLLED_STATES:
+        if high == 1 or _size(body) * (high or low) <= UNROLLED_STATES:
             return self._unroll(body, entry, after, low, high)
         self.network.enter(entry, Loop(self._fragment(body, nonempty=True), after, low, high))
         if low == 0:
             self.network.go(entry, after)
         return []
 
-    def _unroll(self, body: int, entry: int, after: int, low: int, high: int | None) -> list[_Task]:
+    def _unroll(
+        self, body: Node, entry: int, after: int, low: int, high: int | None
+    ) -> list[_Task]:
         """Writes a small bounded repetition as copies of its body."""
         tasks: list[_Task] = []
         copies = low if high is None else high
@@ -241,7 +243,7 @@ class _Lowering:
         return tasks
 
     def _write_dfa(self, dfa: Dfa, task: _Task) -> None:
-        live = self._graph.live(dfa)
+        live = spelled_dfa(dfa, self._alphabet).live()
         states: dict[int, int] = {}
 
         def state_of(number: int) -> int:
@@ -261,7 +263,7 @@ class _Lowering:
 
     def _write_measured(self, node: Measured, task: _Task) -> None:
         """States and counts in pairs, of those that a text comes to."""
-        node = self._graph.spelled_measured(node)
+        node = spelled_measured(node, self._alphabet)
         remainders = node.remainders()
         states: dict[tuple[int, int], int] = {}
 
@@ -285,27 +287,23 @@ class _Lowering:
         write((0, 0), accepts=not task.nonempty, into=task.entry)
 
     def _write_members(self, node: Members, task: _Task) -> None:
-        graph, network = self._graph, self.network
-        numbers = graph.children[task.node]
-        possible = [
-            (member, rest)
-            for member, rest in zip(node.members, numbers, strict=False)
-            if graph.productive(rest) and self._alphabet.issuperset(encode(member.key))
-        ]
-        has_extra = node.extra is not None and graph.has_text[numbers[-1]]
+        network = self.network
+        dead = blocked(node, {i for i, m in enumerate(node.members) if not self._may_come(m)})
+        places = [i for i in range(len(node.members)) if i not in dead]
+        possible = [node.members[i] for i in places]
         index = len(network.scopes)
         separated = network.new_state()
         network.moves[separated].append((NEXT_MEMBER, index, 0))
 
         def write_separator() -> None:
-            self._write_all(_Task(numbers[len(node.members)], separator, separated, False))
+            self._write_all(_Task(node.separator, separator, separated, False))
 
         separator = network.later(write_separator)
         keys = network.new_state() if possible else None
         extra: int | None = None
-        if has_extra:
+        if node.extra is not None and self._has_text(node.extra):
             extra = network.new_state()
-            entry = self._fragment(numbers[-1], nonempty=True)
+            entry = self._fragment(node.extra, nonempty=True)
             network.moves[extra].append((TAKE_EXTRA, entry, 0))
         bag = Bag(
             after=task.after,
@@ -313,16 +311,36 @@ class _Lowering:
             keys=keys,
             extra=extra,
             count=len(possible),
-            required=sum(1 << i for i, (member, _) in enumerate(possible) if member.required),
+            required=sum(1 << i for i, member in enumerate(possible) if member.required),
             min=max(node.min, int(task.nonempty)),
             max=node.max,
             ordered=node.ordered,
         )
-        network.enter(task.entry, bag)
+        network.enter(task.entry, with_needs(bag, renumbered(node.needs, places)))
         if keys is not None:
             entries: list[tuple[bytes, int]] = []
-            for i, (member, rest) in enumerate(possible):
+            for i, member in enumerate(possible):
                 taken = network.new_state()
-                network.moves[taken].append((TAKE, i, self._fragment(rest, nonempty=False)))
+                rest = self._fragment(member.rest, nonempty=False)
+                network.moves[taken].append((TAKE, i, rest))
                 entries.append((encode(member.key), taken))
             network.unwritten[keys] = partial(self._texts.keys, keys, entries)
+
+    def _may_come(self, member: Member) -> bool:
+        is_spelled = can_spell(member.key, self._alphabet)
+        return is_spelled and self._survey.node(member.rest).productive
+
+
+def _size(node: Node) -> int:
+    """About how many states a node takes; a call and a terminal are one."""
+    match node:
+        case Literal(text):
+            return len(text)
+        case Repeat(item, low, high):
+            return max(low, high or 1) * _size(item)
+        case Dfa() | Measured(dfa=Dfa()):
+            return len((node if isinstance(node, Dfa) else node.dfa).edges)
+        case Terminal() | CharClass() | Ref() | Substring() | ControlToken():
+            return 1
+        case _:
+            return sum(map(_size, children(node)))

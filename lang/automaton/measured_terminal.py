@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..ir.graph import IrGraph
+from ..ir.alphabet import spelled_measured
 from ..ir.measured import Measured
-from ..ir.nodes import Rules
 from .configuration import Configuration
 from .regular_terminal import RegularMachine, RegularState, regular_machine
 from .terminal_state import TerminalState
@@ -103,7 +102,7 @@ class MeasuredMachine:
             return None
         if any(state < node.units or node.dfa.edges[state] for state in node.dfa.accepting):
             return None
-        spelled = IrGraph(Rules("root", {"root": node}), alphabet).spelled_measured(node)
+        spelled = spelled_measured(node, alphabet)
         return cls(spelled, regular_machine(replace(node, min=0, max=None), alphabet))
 
     def start(self) -> MeasuredState:

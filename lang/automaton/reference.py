@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ..ir.dfa import Dfa
 from ..ir.measured import Measured
+from ..ir.needs import without_needs
 from ..ir.nodes import (
     Alt,
     CharClass,
@@ -159,6 +160,8 @@ class _Matcher:
                 return self._texts((text,), start)
             case Substring(text, words):
                 return self._texts(passages(text, words), start)
+            case Members() if node.needs:
+                return {end for option in without_needs(node) for end in self.ends(option, start)}
             case Members():
                 return self._members(node, start)
             case Unique(body):
@@ -370,6 +373,8 @@ class _Matcher:
                 return True
             case Substring(text, words):
                 return any(passages(text, words))
+            case Members() if node.needs:
+                return any(map(self._can_match, without_needs(node)))
             case Members(members, extra, separator, low, high):
                 required = sum(member.required for member in members)
                 usable = sum(self._can_match(member.rest) for member in members)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Hashable, Sequence
 
 from .configuration import Place
 from .distinct import value_of
 from .frames import Frame, FrameTable, Held, Stack, contents, holders
-from .kept_values import NEXT, Begun
+from .kept_values import NEXT, Begun, Kept
 from .network import NEXT_MEMBER, TAKE, Network
 from .scopes import Bag, Distinct, Loop, Value
 
@@ -19,9 +19,7 @@ class StackMoves:
     """The moves of one automaton over its network and its frames.
 
     `horizon`: counts beyond it are merged; None: none are.
-    `keeps_texts`, `keeps_seen`: whether values that must differ are kept while they are written,
-    and afterwards.
-    `may_enter`: whether a value may begin on top of a stack; None: it always may.
+    `keeps_values`: whether values that must differ are kept.
     """
 
     def __init__(
@@ -30,16 +28,12 @@ class StackMoves:
         frames: FrameTable,
         *,
         horizon: int | None,
-        keeps_texts: bool,
-        keeps_seen: bool,
-        may_enter: Callable[[Value, Frame | None], bool] | None,
+        keeps_values: bool,
     ) -> None:
         self._network = network
         self._frames = frames
         self._horizon = horizon
-        self._keeps_texts = keeps_texts
-        self._keeps_seen = keeps_seen
-        self._may_enter = may_enter
+        self._keeps_values = keeps_values
 
     def adopted(self, frame: Frame) -> tuple[Held, int | None]:
         """What a frame of another automaton of the same grammar holds in this one."""
@@ -65,12 +59,10 @@ class StackMoves:
                     found.append((bag.after, stack))
                 self._next_member(bag, frames.push(stack, code, 0, 0), found)
             case Distinct(body):
-                seen = frozenset[object]() if self._keeps_seen else None
+                seen = frozenset[object]() if self._keeps_values else None
                 found.append((body, frames.push(stack, code, seen)))
-            case Value(body) as value:
-                if self._may_enter is None or self._may_enter(value, stack):
-                    begun = NEXT if self._keeps_texts else None
-                    found.append((body, frames.push(stack, code, begun)))
+            case Value(body):
+                found.append((body, frames.push(stack, code, NEXT if self._keeps_values else None)))
 
     def move(self, op: int, first: int, second: int, stack: Frame, found: list[Place]) -> None:
         """Where a move within an object leads."""
@@ -138,20 +130,21 @@ class StackMoves:
                 assert frame.kept is not None, "it keeps a value"
                 value = value_of(frame.low.text(written))
                 if value not in frame.kept.seen:
-                    found += [(after, stack) for stack in self._with_seen(frame, value)]
+                    of_list = frame.kept.of_list()
+                    assert of_list is not None, "an Element stands inside a Unique"
+                    below = self._with_seen(frame.parents, of_list, value)
+                    found += [(after, stack) for stack in below]
                 return True
         return False
 
-    def _with_seen(self, frame: Frame, value: object) -> list[Stack]:
-        """The stacks below a value that has ended, with it among those that its list has seen."""
-        assert frame.kept is not None
-        of_list = frame.kept.of_list()
-        assert of_list is not None, "an Element stands inside a Unique"
+    def _with_seen(self, stacks: Sequence[Stack], of_list: Kept, value: Hashable) -> list[Stack]:
+        """The stacks with a value among those that the list at the top of `of_list` has seen."""
         known: dict[Stack, Stack] = {}
-        for holder in holders(frame, of_list):
-            assert isinstance(holder.low, frozenset)
-            known[holder] = self._frames.push(holder.below, holder.after, holder.low | {value})
-        return [self._frames.rebuilt(parent, known, contents) for parent in frame.parents]
+        seen = of_list.seen | {value}
+        for stack in stacks:
+            for holder in holders(stack, of_list):
+                known[holder] = self._frames.push(holder.below, holder.after, seen)
+        return [self._frames.rebuilt(stack, known, contents) for stack in stacks]
 
     def _iterate(self, loop: Loop, frame: Frame, found: list[Place]) -> None:
         """Where a counted repetition goes when an iteration has ended: on, out, or both."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..ir.graph import IrGraph
+from ..ir.alphabet import spelled
 from ..regular.utf8 import ByteRange, byte_sequences
 from .network import Network, Run
 
@@ -15,9 +15,9 @@ WRITTEN_BYTES = 128
 class TextWriter:
     """Writes literals, sets of characters and the keys of objects into one network."""
 
-    def __init__(self, network: Network, graph: IrGraph) -> None:
+    def __init__(self, network: Network, alphabet: frozenset[int]) -> None:
         self._network = network
-        self._graph = graph
+        self._alphabet = alphabet
         self._suffixes: dict[tuple[int, tuple[ByteRange, ...]], int] = {}
 
     def text(self, data: bytes, entry: int, after: int, begin: int = 0) -> None:
@@ -42,7 +42,7 @@ class TextWriter:
         """Writes one character of these ranges of code points."""
         for first, last in ranges:
             for sequence in byte_sequences(first, last):
-                if all(self._graph.spelled(r) for r in sequence):
+                if all(spelled(part, self._alphabet) for part in sequence):
                     self._add_edges(entry, sequence[0], self._suffix(sequence[1:], after))
 
     def _suffix(self, ranges: tuple[ByteRange, ...], after: int) -> int:
@@ -58,7 +58,9 @@ class TextWriter:
         return self._suffixes[key]
 
     def _add_edges(self, state: int, byte_range: ByteRange, target: int) -> None:
-        self._network.edges[state] += [(*part, target) for part in self._graph.spelled(byte_range)]
+        self._network.edges[state] += [
+            (*part, target) for part in spelled(byte_range, self._alphabet)
+        ]
 
     def keys(self, root: int, entries: list[tuple[bytes, int]]) -> None:
         """Writes keys as a trie; `entries` are each one's text and where it leads.

@@ -33,8 +33,8 @@ class Source:
     Attributes:
         kind: in which language.
         text: the pattern, the grammar, or JSON (the choices, the schema).
-        options: a JSON object of what else its front end takes: `layout` and `lenient` for a
-            schema, `start` for a Lark grammar.
+        options: a JSON object of what else its front end takes: `layout`, `lenient` and
+            `formats` for a schema, `start` for a Lark grammar.
     """
 
     kind: Kind
@@ -68,7 +68,12 @@ def _choices(text: str, options: Mapping[str, Any]) -> Compiled:
 
 def _schema(text: str, options: Mapping[str, Any]) -> Compiled:
     layout = Layout(**options.get("layout", {}))
-    compiled = compile_schema(json.loads(text), layout, lenient=options.get("lenient", False))
+    compiled = compile_schema(
+        json.loads(text),
+        layout,
+        lenient=options.get("lenient", False),
+        formats=options.get("formats", "enforced"),
+    )
     notes = tuple((note.path, note.keyword, note.reason) for note in compiled.notes)
     return Compiled(compiled.rules, notes)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from graphlib import TopologicalSorter
 
 from ..errors import GrammarError
-from ..ir.facts import leading_references, nullable_rules
+from ..ir.beginnings import leading_references
+from ..ir.facts import nullable_rules
 from ..ir.nodes import Alt, Node, Ref, Rules, Seq
 
 _MAX_PATHS = 200_000

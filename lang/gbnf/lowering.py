@@ -16,7 +16,8 @@ from math import isqrt
 
 from ..choices import prefix_tree
 from ..errors import GrammarError
-from ..ir.facts import nullable, nullable_rules, productive_rules
+from ..ir.beginnings import nullable
+from ..ir.facts import nullable_rules, productive_rules
 from ..ir.nodes import (
     EMPTY,
     NEVER,

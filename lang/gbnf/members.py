@@ -9,11 +9,13 @@ be few declared ones.
 from __future__ import annotations
 
 from ..errors import GrammarError
+from ..ir.needs import Way, without_needs
 from ..ir.nodes import EMPTY, NEVER, Alt, Literal, Member, Members, Node, Ref, Repeat, Seq
 from ..ir.rule_names import NewRules
 
 MAX_FREE_MEMBERS = 6
 _MAX_PLACES = 20_000
+_MAX_WAYS = 64
 _IN_RULE = 8
 """Members in one rule; more would be hard to read, and nest deep."""
 _PREFIX = "members"
@@ -21,8 +23,20 @@ _PREFIX = "members"
 
 def members_to_node(node: Members, new_rules: NewRules) -> Node:
     """The same language without `Members`. Raises GrammarError if it would be too large."""
+    if node.needs:
+        settled = without_needs(node, _not_too_many)
+        return Alt(tuple(members_to_node(members, new_rules) for members in settled))
     writer = _Ordered(node, new_rules) if node.ordered else _Free(node, new_rules)
     return writer.write()
+
+
+def _not_too_many(ways: list[Way]) -> list[Way]:
+    if len(ways) > _MAX_WAYS:
+        raise GrammarError(
+            f"gbnf: members that need others, in more than {_MAX_WAYS} ways; require them, or run "
+            "the grammar in treegram's own engine"
+        )
+    return ways
 
 
 class _Counting:

@@ -14,7 +14,8 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from ..errors import GrammarError
-from .facts import leading_references, nullable_rules
+from .beginnings import leading_references
+from .facts import nullable_rules
 from .nodes import EMPTY, Alt, Literal, Node, Ref, Repeat, Rules, Seq
 from .rule_names import NewRules
 

@@ -12,7 +12,7 @@ token masks come late (`automaton/automaton.py`, `runtime/`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from .dfa import Dfa
@@ -77,6 +77,16 @@ class Terminal:
 
     node: Node
     excluded: frozenset[str] = frozenset()
+    _hash: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        if self._hash is None:  # what keys caches is hashed far more often than made
+            object.__setattr__(self, "_hash", hash((self.node, self.excluded)))
+        assert self._hash is not None
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Terminal], tuple[Node, frozenset[str]]]:
+        return (Terminal, (self.node, self.excluded))  # texts hash differently in each process
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,10 @@ class Members:
     `ordered`: declared members come in their order and before the extra ones; otherwise all mix
     freely. `min` and `max` count all members. `extra` is one whole member, whose keys differ from
     the declared ones; None if there can be none. No declared key is a prefix of another one.
+
+    `needs`: pairs (i, j) of places in `members`: where member i comes, member j must. What a
+    required member needs is required, and with all that must come with it each one fits in `max`.
+    Needs in a circle take an `extra`, or one of `min` and `max` that says nothing.
     """
 
     members: tuple[Member, ...]
@@ -123,6 +137,7 @@ class Members:
     min: int = 0
     max: int | None = None
     ordered: bool = True
+    needs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

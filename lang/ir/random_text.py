@@ -11,6 +11,7 @@ from ..automaton.reference_texts import pieces
 from ..errors import GrammarError
 from .dfa import Dfa
 from .measured import Measured
+from .needs import without_needs
 from .nodes import (
     Alt,
     CharClass,
@@ -33,6 +34,7 @@ _TALLEST = 1e9  # any finite height
 _TRIES = 30
 _ALL_TRIES = 5000
 _LONG_WALK = 12
+_WAYS = 16
 
 
 def random_text(rules: Rules, rng: random.Random, max_depth: int = 12) -> str:
@@ -89,6 +91,8 @@ class _Writer:
                 return 0 if node.fits(node.remainders(), 0, 0) else math.inf
             case Substring(text, words):
                 return 0 if pieces(text, words) else math.inf
+            case Members() if node.needs:
+                return min(map(self.height, self._settled(node)), default=math.inf)
             case Members():
                 return max(map(self.height, self._fewest(node)), default=0)
             case Terminal(inner) | Unique(inner) | Element(inner):
@@ -137,6 +141,8 @@ class _Writer:
                 return text[spans[first][0] : self.rng.choice(spans[first:])[1]]
             case Terminal(inner, excluded):
                 return self._until(lambda: self.text(inner, depth), lambda t: t not in excluded)
+            case Members() if node.needs:
+                return self.text(Alt(tuple(self._settled(node))), depth)
             case Members():
                 return self._members(node, depth)
             case Unique(body):
@@ -192,6 +198,10 @@ class _Writer:
                 ways = [way for way, n in zip(ways, left, strict=True) if n == min(left)]
             low, high, state, count = self.rng.choice(ways)
             text += self._char([(low, high)])
+
+    def _settled(self, node: Members) -> list[Members]:
+        """Some of the ways in which members can come with those that they need."""
+        return without_needs(node, lambda ways: self.rng.sample(ways, min(_WAYS, len(ways))))
 
     def _members(self, node: Members, depth: int) -> str:
         required = [member for member in node.members if member.required]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ from .nodes import (
 )
 from .walk import children
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever the meaning of the table, or of an IR node, changes."""
 
 
@@ -134,9 +135,9 @@ def _row(node: Node, below: list[int]) -> tuple[Any, ...]:
             return ("uniq", *below)
         case Element():
             return ("elem", *below)
-        case Members(members, extra, _, low, high, ordered):
+        case Members(members, extra, _, low, high, ordered, needs):
             keys = tuple((member.key, member.required) for member in members)
-            return ("mems", keys, tuple(below), extra is not None, low, high, ordered)
+            return ("mems", keys, tuple(below), extra is not None, low, high, ordered, needs)
 
 
 def _dfa_row(dfa: Dfa) -> tuple[Any, ...]:
@@ -172,16 +173,16 @@ def _node(row: Any, nodes: Sequence[Node]) -> Node:
             return Unique(_at(nodes, inner))
         case ["elem", inner]:
             return Element(_at(nodes, inner))
-        case ["mems", list(keys), list(below), bool(more), int(low), int() | None as high, ordered]:
-            return _members(keys, _all_at(nodes, below), more, low, high, ordered)
+        case ["mems", list(keys), list(below), bool(more), *counts, bool(ordered), list(needs)]:
+            low, high = _bounds(counts)
+            members = _members(keys, _all_at(nodes, below), more)
+            return replace(members, min=low, max=high, ordered=ordered, needs=_needs(needs))
         case _:
             raise ValueError(f"not a node: {row!r:.80}")
 
 
-def _members(
-    keys: list[Any], below: tuple[Node, ...], more: bool, low: int, high: int | None, ordered: Any
-) -> Members:
-    if len(below) != len(keys) + 1 + more or not isinstance(ordered, bool):
+def _members(keys: list[Any], below: tuple[Node, ...], more: bool) -> Members:
+    if len(below) != len(keys) + 1 + more:
         raise ValueError("members that do not fit their keys")
     members: list[Member] = []
     for pair, rest in zip(keys, below, strict=False):
@@ -191,7 +192,21 @@ def _members(
             case _:
                 raise ValueError(f"not a member: {pair!r:.80}")
     extra = below[-1] if more else None
-    return Members(tuple(members), extra, below[len(keys)], low, high, ordered)
+    return Members(tuple(members), extra, below[len(keys)])
+
+
+def _bounds(counts: list[Any]) -> tuple[int, int | None]:
+    match counts:
+        case [int(low), int() | None as high]:
+            return low, high
+        case _:
+            raise ValueError(f"not two bounds: {counts!r:.80}")
+
+
+def _needs(pairs: list[Any]) -> tuple[tuple[int, int], ...]:
+    if any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
+        raise ValueError("needs that are no pairs")
+    return tuple((_number(i), _number(j)) for i, j in pairs)
 
 
 def _dfa(accepting: list[Any], edges: list[Any]) -> Dfa:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from .dfa import Dfa
@@ -25,6 +26,9 @@ from .nodes import (
     Terminal,
     Unique,
 )
+
+_KEPT_UNITS = 1024
+"""Terminals whose digest is kept per process: the same few are in most schemas."""
 
 _T = TypeVar("_T")
 
@@ -60,13 +64,13 @@ def with_children(node: Node, below: Sequence[Node]) -> Node:
             return Unique(below[0])
         case Element():
             return Element(below[0])
-        case Members(members, extra, _, low, high, ordered):
+        case Members(members, extra, _, low, high, ordered, needs):
             renewed = tuple(
                 Member(member.key, rest, member.required)
                 for member, rest in zip(members, below, strict=False)
             )
             last = None if extra is None else below[-1]
-            return Members(renewed, last, below[len(members)], low, high, ordered)
+            return Members(renewed, last, below[len(members)], low, high, ordered, needs)
         case Literal() | CharClass() | Ref() | Dfa() | Measured() | Substring() | ControlToken():
             return node
 
@@ -100,17 +104,40 @@ def fold(root: Node, visit: Callable[[Node, list[_T]], _T]) -> _T:
 
 def references(root: Node) -> list[str]:
     """The names of the rules that `root` refers to, in order of first use."""
-    return list(dict.fromkeys(node.name for node, _ in walk(root) if isinstance(node, Ref)))
+    names: dict[str, None] = {}
+    work = [root]
+    while work:
+        node = work.pop()
+        if isinstance(node, Ref):
+            names[node.name] = None
+        elif not isinstance(node, Terminal):  # terminals hold no references, and may be large
+            work += reversed(children(node))
+    return list(names)
 
 
 def digest(rules: Rules) -> str:
     """A hash of the rules' content, equal in every process."""
     sha = hashlib.sha256(rules.root.encode())
     for name in sorted(rules.rules):
-        sha.update(f"\nrule {name}".encode())
-        for node, _ in walk(rules.rules[name]):
-            sha.update(f"\n{_label(node)}".encode(errors="surrogatepass"))
+        sha.update(f"\nrule {name}\n".encode() + _content(rules.rules[name]))
     return sha.hexdigest()
+
+
+def _content(root: Node) -> bytes:
+    """A node in a line for each one in it; a terminal is one."""
+    labels: list[str] = []
+    work = [root]
+    while work:
+        node = work.pop()
+        labels.append(_label(node))
+        if not isinstance(node, Terminal):
+            work += reversed(children(node))
+    return "\n".join(labels).encode(errors="surrogatepass")
+
+
+@lru_cache(_KEPT_UNITS)
+def _unit_digest(terminal: Terminal) -> str:
+    return hashlib.sha256(_content(terminal.node)).hexdigest()
 
 
 def _label(node: Node) -> str:
@@ -133,14 +160,14 @@ def _label(node: Node) -> str:
         case Measured(dfa, units, low, high):
             return f"measured {units} {low} {high} {dfa.edges} {sorted(dfa.accepting)}"
         case Terminal(_, excluded):
-            return f"terminal {sorted(excluded)}"
+            return f"terminal {sorted(excluded)} {_unit_digest(node)}"
         case ControlToken(text, optional):
             return f"control {optional} {text!r}"
         case Substring(text, words):
             return f"substring {words} {text!r}"
-        case Members(members, extra, _, low, high, ordered):
+        case Members(members, extra, _, low, high, ordered, needs):
             keys = [(member.key, member.required) for member in members]
-            return f"members {keys} {extra is None} {low} {high} {ordered}"
+            return f"members {keys} {extra is None} {low} {high} {ordered} {needs}"
         case Unique():
             return "unique"
         case Element():

@@ -212,7 +212,8 @@ def _bulk(shape: Shape) -> int:
     """What it takes to copy a shape, a small one being 1."""
     match shape:
         case ObjectShape():
-            return 1 + (len(shape.declared) + len(shape.others)) // _MEMBERS_PER_WORK
+            parts = len(shape.declared) + len(shape.others) + len(shape.needs)
+            return 1 + parts // _MEMBERS_PER_WORK
         case ArrayShape():
             return 1 + len(shape.prefix) // _MEMBERS_PER_WORK
         case Listed():

@@ -14,7 +14,7 @@ from ..errors import SchemaError
 from .algebra import Algebra
 from .demand import ANYTHING, NOTHING, Demand
 from .keywords import check_keywords, child
-from .plain import PlainKeywords, listed_cases
+from .plain import Formats, PlainKeywords, listed_cases
 from .refs import Document
 from .shapes import (
     ALL,
@@ -47,10 +47,11 @@ class Alternatives:
         document: Document,
         note: Callable[[str, str, str], None],
         dropped: frozenset[tuple[str, str]] = frozenset(),
+        formats: Formats = "enforced",
     ) -> None:
         self.document = document
         self.visited: dict[str, dict[str, Any]] = {}
-        self._plain = PlainKeywords(document, note)
+        self._plain = PlainKeywords(document, note, formats)
         self._dropped = dropped
         self._dropped_paths = frozenset(path for path, _ in dropped)
         self._known: dict[tuple[Demand, bool], Cases] = {}
@@ -217,20 +218,23 @@ class Alternatives:
     def _dependent(
         self, found: Cases, node: Demand, needs: dict[str, Any], keyword: str, tracked: bool
     ) -> Cases:
+        path = node.path
+        listed = {key: need for key, need in needs.items() if isinstance(need, list)}
+        names = dict.fromkeys((n for key, need in listed.items() for n in (key, *need)), ANYTHING)
+        pairs = frozenset((key, n) for key, need in listed.items() for n in need if n != key)
+        if pairs and "object" in found:
+            together = ObjectShape(path, names, needs=pairs)
+            found = self._meet(found, {**ALL, "object": (together,)}, path, keyword)
         for key, need in needs.items():
             if "object" not in found:
                 break
-            path = node.path
+            if key in listed:
+                continue
+            demand = self.document.demand(need, child(path, keyword, key), node.scope)
+            present = self._meet(
+                _requiring(key, path), self.cases(demand, tracked=tracked), path, keyword
+            )
             absent = ObjectShape(path, {key: NOTHING})
-            if isinstance(need, list):
-                names = dict.fromkeys((key, *need), ANYTHING)
-                present: Cases = {"object": (ObjectShape(path, names, required=frozenset(names)),)}
-            else:
-                where = child(path, keyword, key)
-                demand = self.document.demand(need, where, node.scope)
-                present = self._meet(
-                    _requiring(key, path), self.cases(demand, tracked=tracked), path, keyword
-                )
             met = {"object": (absent, *present.get("object", ()))}
             found = self._meet(found, {**ALL, **met}, path, keyword)
         return found

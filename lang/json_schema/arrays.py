@@ -7,6 +7,7 @@ matters.
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from ..errors import SchemaError
 from ..ir.nodes import EMPTY, NEVER, Alt, Element, Node, Repeat, Seq, Unique
 from .build import Build
 from .demand import ANYTHING, Demand, every, negation
+from .number_set import NumberSet
 from .shapes import ArrayShape, Contains, Listed, is_void, shapes_of
 from .span import Span
 from .states import counted
@@ -36,7 +38,7 @@ def array_node(shape: ArrayShape, depth: int, build: Build) -> Node:
     ):
         high = most if high is None else min(high, most)
         if high < low:
-            return NEVER
+            return build.define_distinct(NEVER, shape.path)
     if high == 0:
         return build.punctuation.enclosed("[]", None, True, depth)
     count = Span(low, high)
@@ -45,7 +47,15 @@ def array_node(shape: ArrayShape, depth: int, build: Build) -> Node:
     body = _plain_body(shape, count, is_unique, depth, build)
     if body is None:
         return NEVER if low else build.punctuation.enclosed("[]", None, True, depth)
-    return build.punctuation.enclosed("[]", Unique(body) if is_unique else body, low == 0, depth)
+    items = _distinct(body, shape, build) if is_unique else body
+    return build.punctuation.enclosed("[]", items, low == 0, depth)
+
+
+def _distinct(items: Node, shape: ArrayShape, build: Build) -> Node:
+    """Items that all differ. Where some must, there may be too few values: that is found later."""
+    node = Unique(items)
+    needs_several = shape.count.low > 1 or any(clause.count.low for clause in shape.contains)
+    return build.define_distinct(node, shape.path) if needs_several else node
 
 
 def _item(demand: Demand, is_unique: bool, depth: int, build: Build) -> Node:
@@ -97,13 +107,19 @@ def _plain_body(
 
 
 def _distinct_values(demand: Demand, build: Build) -> int | None:
-    """How many values satisfy the demand, if they are listed."""
+    """How many values satisfy the demand at most, if that is plain."""
     if demand is ANYTHING:
         return None
-    shapes = list(shapes_of(build.alternatives.cases(demand)))
-    if not all(isinstance(shape, Listed) for shape in shapes):
-        return None
-    return sum(len(shape.values) for shape in shapes if isinstance(shape, Listed))
+    count = 0
+    for shape in shapes_of(build.alternatives.cases(demand)):
+        match shape:
+            case Listed(values=values):
+                count += len(values)
+            case NumberSet(low=(low, _), high=(high, _), integer=True):
+                count += max(0, math.floor(high) - math.ceil(low) + 1)
+            case _:
+                return None
+    return count
 
 
 class _State(NamedTuple):
@@ -148,7 +164,7 @@ class _Counted:
             return build.punctuation.enclosed("[]", None, True, depth)
         options: Node = Alt(tuple(body))
         if self.is_unique:
-            options = Unique(options)
+            options = _distinct(options, self.shape, build)
         return build.punctuation.enclosed("[]", options, may_be_empty, depth)
 
     def _is_end(self, state: _State) -> bool:

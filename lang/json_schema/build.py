@@ -78,6 +78,7 @@ class Build:
     Attributes:
         rules: every rule so far, by name.
         paths: where the schema of a rule stands, for those made of a schema.
+        distinct: rules of several items that differ, which may have no text.
         layout, punctuation: how the values are written.
         alternatives: what the demands come to.
     """
@@ -88,6 +89,7 @@ class Build:
         self.punctuation = Punctuation(layout)
         self.rules: dict[str, Node] = {}
         self.paths: dict[str, str] = {}
+        self.distinct: list[str] = []
         self.queue: deque[tuple[str, ObjectShape | ArrayShape, int]] = deque()
         self._needs: list[tuple[str, str]] = []
         self._is_doubtful = False
@@ -116,6 +118,14 @@ class Build:
         self.rules[name] = body
         self._needs += [(name, needed) for needed in _needed(body)]
         return Ref(name)
+
+    def define_distinct(self, body: Node, path: str) -> Ref:
+        """A new rule of several items that differ, from the schema at `path`."""
+        rule = self.define("distinct", body)
+        self.distinct.append(rule.name)
+        self.paths[rule.name] = path
+        self.need(rule)
+        return rule
 
     def make(self, name: str, body: Node) -> None:
         """Fills a reserved rule."""
@@ -197,7 +207,8 @@ class Build:
 
     def _scalar(self, shape: StringSet | NumberSet) -> Node:
         if isinstance(shape, StringSet):
-            return shape.node(escapes=self.layout.escapes)
+            layout = self.layout
+            return shape.node(escapes=layout.escapes, rare_formats=layout.rare_formats)
         return shape.node(
             integral_floats=self._integral_floats, extremes=self.layout.integral_floats
         )

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import SchemaError
-from ..ir.facts import productive_rules
+from ..automaton.automaton import Automaton
+from ..errors import GrammarError, SchemaError
+from ..ir.facts import Survey
 from ..ir.nodes import NEVER, Node, Ref, Rules
 from ..ir.prune import first_unproductive, prune
 from .alternatives import Alternatives
@@ -21,6 +22,7 @@ from .keywords import check_keywords
 from .layout import Layout
 from .negations import outermost_negation
 from .objects import object_node
+from .plain import Formats
 from .refs import Document
 from .shapes import ArrayShape, ObjectShape
 
@@ -45,12 +47,16 @@ class CompiledSchema:
 
 
 def compile_schema(
-    schema: Mapping[str, object] | bool, layout: Layout | None = None, *, lenient: bool = False
+    schema: Mapping[str, object] | bool,
+    layout: Layout | None = None,
+    *,
+    lenient: bool = False,
+    formats: Formats = "enforced",
 ) -> CompiledSchema:
     """The JSON texts, in this layout (by default `Layout()`), that are valid for `schema`.
 
-    The draft is the one that `$schema` names, or else the newest. The notes list formats that the
-    standard does not define and, with `lenient`, each keyword that was dropped because it has no
+    The draft is the one that `$schema` names, or else the newest. The notes list formats that do
+    not constrain and, with `lenient`, each keyword that was dropped because it has no
     exact grammar, or because one below it has none and to drop that would refuse more
     (`negations.py`). Raises SchemaError, with the JSON path and the keyword, for a malformed or
     unsatisfiable schema and, without `lenient`, for one that has no exact grammar.
@@ -59,7 +65,7 @@ def compile_schema(
     layout = layout or Layout()
     dropped: dict[tuple[str, str], Note] = {}
     while True:
-        compilation = _Compilation(document, layout, frozenset(dropped))
+        compilation = _Compilation(document, layout, frozenset(dropped), formats)
         try:
             rules = compilation.run()
         except SchemaError as error:
@@ -91,11 +97,15 @@ class _Compilation:
     """One attempt at a document."""
 
     def __init__(
-        self, document: Document, layout: Layout, dropped: frozenset[tuple[str, str]]
+        self,
+        document: Document,
+        layout: Layout,
+        dropped: frozenset[tuple[str, str]],
+        formats: Formats,
     ) -> None:
         self.document = document
         self.notes: dict[tuple[str, str], Note] = {}
-        self.alternatives = Alternatives(document, self._note, dropped)
+        self.alternatives = Alternatives(document, self._note, dropped, formats)
         self.build = Build(self.alternatives, layout)
 
     def run(self) -> Rules:
@@ -104,16 +114,28 @@ class _Compilation:
         text = build.punctuation.document(value)
         root = text if isinstance(text, Ref) else build.define("text", text)
         build.run(self._node)
+        self._leave_out_too_short()
         rules = Rules(root.name, build.rules)
         if value != NEVER and build.is_productive():
             return rules
-        alive = productive_rules(rules)
-        if len(alive) == len(rules.rules):
-            return rules
-        if rules.root not in alive:
-            where = build.paths.get(first_unproductive(rules, alive) or rules.root, "$")
-            raise SchemaError("no finite JSON value satisfies this", where)
-        return prune(rules, alive)
+        survey = Survey(rules)
+        to_blame = first_unproductive(survey)
+        if to_blame is not None:
+            what = "no finite JSON value satisfies this"
+            if to_blame in build.distinct:
+                what = "no list is long enough: the items have too few values for all to differ"
+            raise SchemaError(what, build.paths.get(to_blame, "$"))
+        return prune(survey)
+
+    def _leave_out_too_short(self) -> None:
+        """Makes rules of items that differ NEVER if they have too few values."""
+        rules = self.build.rules
+        possible = self.build.distinct
+        while possible:  # again for each list that one without a text stands in
+            dead = [name for name in possible if not _has_text(Rules(name, rules))]
+            possible = [name for name in possible if dead and name not in dead]
+            for name in dead:
+                self.build.make(name, NEVER)
 
     def _node(self, shape: ObjectShape | ArrayShape, depth: int) -> Node:
         if isinstance(shape, ObjectShape):
@@ -122,3 +144,12 @@ class _Compilation:
 
     def _note(self, path: str, keyword: str, reason: str) -> None:
         self.notes[path, keyword] = Note(path, keyword, reason)
+
+
+def _has_text(rules: Rules) -> bool:
+    """Whether it is not plain, at its beginning, that the root has no text."""
+    try:
+        Automaton(rules)
+    except GrammarError:
+        return False
+    return True

@@ -76,4 +76,4 @@ def _template(variable_char: str, prefix: str) -> str:
 
 # a library in wide use knows neither encoded names nor prefixes of a thousand characters
 URI_TEMPLATE = _template("[A-Za-z0-9_]", r"[1-9]\d{0,2}")
-ANY_URI_TEMPLATE = _template(rf"([A-Za-z0-9_]|{_PERCENT})", r"[1-9]\d{0,3}")
+WHOLE_URI_TEMPLATE = _template(rf"([A-Za-z0-9_]|{_PERCENT})", r"[1-9]\d{0,3}")

@@ -1,10 +1,10 @@
 """The formats of JSON Schema as languages over the decoded string.
 
-A format has two of them: `inner`, the texts that a grammar writes, all of which are valid by the
-RFC and for the usual validators, and `outer`, which holds every valid text. `not` of a format
-leaves out the outer one, so that what lies between is on neither side. Most formats are regular and
-both are the same; `docs/regex.md` lists the others. A format that the standard does not define is
-an annotation and constrains nothing.
+A format has three, each inside the next: what is `written`, valid by the RFC and for the usual
+validators; what is `accepted`, all that is valid by the RFC, or as much of that as is regular; and
+`outer`, which surely holds every valid text. `not` of a format leaves out the outer one, so that
+what lies between is on neither side. `docs/regex.md` lists where they differ. A format that the
+standard does not define is an annotation and constrains nothing.
 """
 
 from __future__ import annotations
@@ -12,36 +12,48 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 from ..ir.nodes import Node
 from ..regex.expressions import parse_fullmatch
 from ..regular.table import Table
-from .format_dates import ANY_DATE, ANY_DURATION, ANY_TIME, DATE, DURATION, TIME
-from .format_hosts import (
-    ANY_HOSTNAME,
-    IPV4,
-    IPV6,
-    LONGEST_HOSTNAME,
+from .format_dates import (
+    ANY_DATE_TIME,
+    ANY_TIME,
+    DATE,
+    DATE_TIME,
+    DURATION,
+    TIME,
+    WHOLE_DATE,
+    WHOLE_DURATION,
+    whole_date_time,
+    whole_time,
+)
+from .format_hosts import ANY_HOSTNAME, IPV4, IPV6, LONGEST_HOSTNAME, hostname
+from .format_idn import ANY_IDN_HOSTNAME, idn_hostname, whole_idn_hostname
+from .format_mail import (
+    ANY_EMAIL,
     LONGEST_MAIL_PATH,
     email,
-    hostname,
     idn_email,
-    idn_hostname,
+    whole_email,
+    whole_idn_email,
 )
-from .format_regexes import regex_of_regexes
+from .format_regexes import regex_of_regexes, whole_regexes
 from .format_uris import (
-    ANY_URI_TEMPLATE,
     IRI,
     IRI_REFERENCE,
     URI,
     URI_REFERENCE,
     URI_TEMPLATE,
+    WHOLE_URI_TEMPLATE,
 )
 
 _HEX = "[0-9A-Fa-f]"
 _UUID = rf"{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
 _JSON_POINTER = r"(/([^~/]|~[01])*)*"
-_ANY_EMAIL = r"(?s:.*@.*)"
+
+_Language: TypeAlias = "str | Callable[[], Node]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +61,29 @@ class _Format:
     """Languages of the whole decoded string.
 
     Attributes:
-        inner, outer: as above; an `outer` of None: none is known.
-        longest: the most characters that a text of `inner` may have, beyond what it says itself.
+        written, accepted, outer: as above; an `outer` of None: none is known.
+        longest: the most characters that a text may have, beyond what the languages say.
     """
 
-    inner: str | Callable[[], Node]
+    written: _Language
+    accepted: _Language
     outer: str | None
     longest: int | None = None
 
 
-def _exact(pattern: str) -> _Format:
-    return _Format(pattern, pattern)
+def _exact(pattern: str, written: str | None = None) -> _Format:
+    return _Format(written or pattern, pattern, pattern)
 
 
 _FORMATS: Mapping[str, _Format] = {
-    "date": _Format(DATE, ANY_DATE),
-    "time": _Format(TIME, ANY_TIME),
-    "date-time": _Format(rf"({DATE})[Tt]({TIME})", rf"({ANY_DATE})[Tt ]({ANY_TIME})"),
-    "duration": _Format(DURATION, ANY_DURATION),
-    "email": _Format(email, _ANY_EMAIL, LONGEST_MAIL_PATH),
-    "idn-email": _Format(idn_email, _ANY_EMAIL, LONGEST_MAIL_PATH),
-    "hostname": _Format(hostname, ANY_HOSTNAME, LONGEST_HOSTNAME),
-    "idn-hostname": _Format(idn_hostname, None, LONGEST_HOSTNAME),
+    "date": _exact(WHOLE_DATE, DATE),
+    "time": _Format(TIME, whole_time, ANY_TIME),
+    "date-time": _Format(DATE_TIME, whole_date_time, ANY_DATE_TIME),
+    "duration": _exact(WHOLE_DURATION, DURATION),
+    "email": _Format(email, whole_email, ANY_EMAIL, LONGEST_MAIL_PATH),
+    "idn-email": _Format(idn_email, whole_idn_email, ANY_EMAIL, LONGEST_MAIL_PATH),
+    "hostname": _Format(hostname, hostname, ANY_HOSTNAME, LONGEST_HOSTNAME),
+    "idn-hostname": _Format(idn_hostname, whole_idn_hostname, ANY_IDN_HOSTNAME, LONGEST_HOSTNAME),
     "ipv4": _exact(IPV4),
     "ipv6": _exact(IPV6),
     "uuid": _exact(_UUID),
@@ -78,30 +91,27 @@ _FORMATS: Mapping[str, _Format] = {
     "uri-reference": _exact(URI_REFERENCE),
     "iri": _exact(IRI),
     "iri-reference": _exact(IRI_REFERENCE),
-    "uri-template": _Format(URI_TEMPLATE, ANY_URI_TEMPLATE),
-    "json-pointer": _exact(rf"(?s){_JSON_POINTER}"),
+    "uri-template": _exact(WHOLE_URI_TEMPLATE, URI_TEMPLATE),
+    "json-pointer": _exact(_JSON_POINTER),
     # a validator in wide use takes a digit behind a 0 for a leading zero
-    "relative-json-pointer": _Format(
-        rf"(0|[1-9]+0?)(#|{_JSON_POINTER})", rf"(0|[1-9]\d*)(#|{_JSON_POINTER})"
+    "relative-json-pointer": _exact(
+        rf"(0|[1-9]\d*)(#|{_JSON_POINTER})", rf"(0|[1-9]+0?)(#|{_JSON_POINTER})"
     ),
-    "regex": _Format(regex_of_regexes(), None),
+    "regex": _Format(regex_of_regexes(), whole_regexes, None),
 }
 
 STANDARD_FORMATS = frozenset(_FORMATS)
 """What the drafts 4 to 2020-12 define; every other name is an annotation."""
 
 
-def format_node(name: str) -> Node:
-    """The decoded strings of a standard format that a grammar writes, up to its longest."""
-    inner = _FORMATS[name].inner
-    return _table(inner).dfa if isinstance(inner, str) else _built(inner)
+def accepted_format(name: str) -> Node:
+    """The decoded strings of a standard format, up to its longest."""
+    return _node(_FORMATS[name].accepted)
 
 
-@cache
-def format_table(name: str) -> Table:
-    """The same strings as a table."""
-    inner = _FORMATS[name].inner
-    return _table(inner) if isinstance(inner, str) else Table.of_node(_built(inner))
+def written_format(name: str) -> Node:
+    """Those of them that a model is best given: the usual validators know them, too."""
+    return _node(_FORMATS[name].written)
 
 
 def longest_of_format(name: str) -> int | None:
@@ -109,17 +119,12 @@ def longest_of_format(name: str) -> int | None:
     return _FORMATS[name].longest
 
 
-def outer_format_table(name: str) -> Table | None:
+def outer_format(name: str) -> Node | None:
     """Decoded strings that hold all of a standard format's; None if none useful are known."""
     outer = _FORMATS[name].outer
-    return None if outer is None else _table(outer)
+    return None if outer is None else _node(outer)
 
 
 @cache
-def _built(build: Callable[[], Node]) -> Node:
-    return build()
-
-
-@cache
-def _table(pattern: str) -> Table:
-    return Table.of_node(parse_fullmatch(pattern))
+def _node(language: _Language) -> Node:
+    return Table.of_node(parse_fullmatch(language)).dfa if isinstance(language, str) else language()

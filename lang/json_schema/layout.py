@@ -34,6 +34,8 @@ class Layout:
             The declared keys of one object are all written alike: as they are, or all escaped in
             digits of one case.
         integral_floats: an integer may also be written with a fraction of zeros, as in 1.0.
+        rare_formats: a string with a format may also be what few libraries read of that format,
+            such as 23:59:60Z as a time (`docs/regex.md`).
 
     Raises ParameterError for a value outside its range.
     """
@@ -45,6 +47,7 @@ class Layout:
     max_whitespace: int | None = 64
     escapes: bool = False
     integral_floats: bool = False
+    rare_formats: bool = False
 
     def __post_init__(self) -> None:
         if self.key_order not in ("schema", "free"):
@@ -54,7 +57,7 @@ class Layout:
                 "whitespace",
                 f"'single', 'compact', 'indented' or 'flexible', not {self.whitespace!r}",
             )
-        for flag in ("escapes", "integral_floats"):
+        for flag in ("escapes", "integral_floats", "rare_formats"):
             if not isinstance(getattr(self, flag), bool):
                 raise ParameterError(flag, f"True or False, not {getattr(self, flag)!r}")
         for name, value, most in (
@@ -67,13 +70,14 @@ class Layout:
 
     @classmethod
     def accepting(cls) -> Layout:
-        """Everything that reads as a valid value: any key order, white space, escapes, 1.0."""
+        """Everything that reads as a valid value: any key order, white space, escapes, 1.0, ..."""
         return cls(
             key_order="free",
             whitespace="flexible",
             max_whitespace=None,
             escapes=True,
             integral_floats=True,
+            rare_formats=True,
         )
 
     @property

@@ -10,14 +10,16 @@ costs nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 from ..ir.dfa import Dfa
+from ..ir.measured import Measured
 from ..ir.nodes import EMPTY, NEVER, Alt, CharClass, Literal, Node, Repeat, Seq
-from ..ir.walk import fold, with_children
-from ..regular.bounded import bounded
+from ..ir.walk import fold
+from ..regular.bounded import bounded, within
 from ..regular.path_lengths import path_lengths
 from ..regular.table import Table
 from .span import Span
@@ -30,7 +32,7 @@ _KEPT_LENGTHS = 64
 
 
 class Lengths(NamedTuple):
-    """The least and the greatest length, in code points, of some texts; None is no bound."""
+    """Bounds of the lengths, in code points, of some texts; None is no bound."""
 
     low: int
     high: int | None
@@ -56,6 +58,10 @@ def lengths(node: Node) -> Lengths | None:
                 return _times(known[0], low, high)
             case Dfa():
                 return _of_automaton(node)
+            case Measured(dfa, _, low, high):
+                bounds = _of_automaton(dfa)
+                both = None if bounds is None else Span(*bounds) & Span(low, high)
+                return None if both is None or both.is_empty else Lengths(both.low, both.high)
             case _:
                 raise AssertionError(f"{type(node).__name__} is no language of decoded text")
 
@@ -111,6 +117,9 @@ def with_length(node: Node, span: Span) -> Node | None:
             return _alt(kept) if len(kept) == len(narrowed) else None
         case Seq(items):
             return _sequence(items, span)
+        case Measured(_, _, low, high):
+            both = Span(low, high) & span
+            return NEVER if both.is_empty else within(replace(node, min=both.low, max=both.high))
         case Repeat(item, 0, 1):
             return with_length(Alt((EMPTY, item)), span)
         case Repeat(item, low, high):
@@ -139,17 +148,26 @@ def cut(node: Node, span: Span) -> Node:
 
 def _without_idle_bounds(node: Node, longest: int) -> Node:
     """The same texts up to this length, with no bound that only longer ones could reach."""
+    match node:
+        case Alt(options):
+            return Alt(tuple(_without_idle_bounds(option, longest) for option in options))
+        case Seq(items):
+            lows = [_least(item) for item in items]
+            room = longest - sum(lows)
+            parts = zip(items, lows, strict=True)
+            return Seq(tuple(_without_idle_bounds(item, room + low) for item, low in parts))
+        case Repeat(item, low, high):
+            least = _least(item)
+            inner = _without_idle_bounds(item, longest - least * max(low - 1, 0))
+            is_idle = high is not None and least * high >= longest
+            return Repeat(inner, low, None if is_idle else high)
+        case _:
+            return node
 
-    def visit(node: Node, below: list[Node]) -> Node:
-        match node:
-            case Repeat(item, low, high) if high is not None:
-                size = lengths(item)
-                is_idle = size is not None and size.low * high >= longest
-                return Repeat(below[0], low, None if is_idle else high)
-            case _:
-                return with_children(node, below)
 
-    return fold(node, visit)
+def _least(node: Node) -> int:
+    bounds = lengths(node)
+    return 0 if bounds is None else bounds.low
 
 
 def _repetition(item: Node, times: Span, span: Span) -> Node | None:

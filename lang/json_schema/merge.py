@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from ..errors import SchemaError
 from .demand import ANYTHING, NOTHING, Demand, both, negation
+from .needs import with_needed
 from .number_set import NumberSet
 from .shapes import (
     ANY_KEY,
@@ -76,14 +77,16 @@ def _merge_objects(a: ObjectShape, b: ObjectShape) -> ObjectShape:
             declared[key] = both(a.demand(key), demand)
         elif not b.others:
             declared[key] = both(declared[key], demand)
+    needs = a.needs | b.needs
     return ObjectShape(
         a.path,
         declared,
         tuple(dict.fromkeys(a.others + b.others)),
         tuple(dict.fromkeys(a.witnesses + b.witnesses)),
-        a.required | b.required,
+        with_needed(a.required | b.required, needs),
         a.size & b.size,
         a.seen | b.seen,
+        needs,
     )
 
 
@@ -190,6 +193,10 @@ def _other_objects(shape: ObjectShape) -> Iterator[ObjectShape]:
         yield ObjectShape(path, others=((keys, negation(demand)),))
     for count in _outside(shape.size):
         yield ObjectShape(path, size=count)
+    for key, other in sorted(shape.needs):
+        if key not in shape.required:
+            both_keys = {key: ANYTHING, other: NOTHING}
+            yield ObjectShape(path, both_keys, required=frozenset((key,)))
 
 
 def _other_arrays(shape: ArrayShape) -> Iterator[ArrayShape]:

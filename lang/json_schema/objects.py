@@ -16,6 +16,7 @@ from ..ir.nodes import NEVER, Alt, Element, Member, Members, Node, Seq, Unique
 from .build import Build, ascii_spelling, plain_spelling, upper_spelling
 from .demand import ANYTHING, NOTHING, Demand, both, every
 from .escapes import has_one_spelling
+from .needs import need_each_other, possible_keys, without_needs
 from .shapes import ANY_KEY, ObjectShape
 from .span import Span
 from .string_set import StringSet
@@ -29,7 +30,7 @@ def object_node(shape: ObjectShape, depth: int, build: Build) -> Node:
     if not shape.witnesses:
         return _plain_node(shape, depth, build)
     options: dict[Node, None] = {}
-    for case in witness_cases(shape):
+    for case in (case for way in without_needs(shape) for case in witness_cases(way)):
         if case.witnesses:
             declared = frozenset(case.declared)
             member = partial(extra_member, declared=declared, build=build, is_distinct=True)
@@ -50,6 +51,8 @@ def _plain_node(shape: ObjectShape, depth: int, build: Build) -> Node:
                 build.need(node)
         elif key in shape.required:
             return NEVER
+    if shape.needs:
+        values = {key: values[key] for key in possible_keys(shape, values)}
     low, high = shape.size.low, shape.size.high
     fixed = len(shape.required)
     if shape.size.is_empty or (high is not None and fixed > high):
@@ -62,6 +65,9 @@ def _plain_node(shape: ObjectShape, depth: int, build: Build) -> Node:
             return NEVER
         if high is not None and high >= len(values):
             high = None
+        if low > 1 and high is not None and need_each_other(shape):
+            ways = (_plain_node(way, depth, build) for way in without_needs(shape))
+            return Alt(tuple(dict.fromkeys(node for node in ways if node != NEVER)))
     may_be_empty = low == 0 and not fixed
     if low:
         for node in (*values.values(), *(() if extra is None else (extra,))):
@@ -88,6 +94,12 @@ def _members(
     build: Build,
 ) -> Node:
     """At least one member."""
+    places = {key: i for i, key in enumerate(values)}
+    needs = [
+        (places[key], places[other])
+        for key, other in sorted(shape.needs)
+        if key in places and other not in shape.required
+    ]
 
     def members(spell: Callable[[str], str]) -> Node:
         listed = tuple(
@@ -101,7 +113,7 @@ def _members(
         least = max(count.low, 0 if shape.required else 1)
         comma = build.punctuation.comma(depth)
         is_ordered = build.layout.key_order == "schema"
-        return Members(listed, extra, comma, least, count.high, is_ordered)
+        return Members(listed, extra, comma, least, count.high, is_ordered, tuple(needs))
 
     if build.layout.escapes and not all(map(has_one_spelling, values)):
         ways = (plain_spelling, ascii_spelling, upper_spelling)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from .demand import ANYTHING, Demand, both, every
 from .formats import STANDARD_FORMATS
@@ -30,6 +30,9 @@ from .shapes import (
 from .span import Span
 from .string_set import StringSet, check_pattern
 
+Formats: TypeAlias = Literal["enforced", "annotation"]
+"""Whether the formats of the standard constrain, or are annotations: the standard allows both."""
+
 _OBJECT = frozenset(
     "properties patternProperties additionalProperties required minProperties maxProperties".split()
 )
@@ -44,9 +47,12 @@ _NUMBER = frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum
 class PlainKeywords:
     """Reads plain keywords. `note(path, keyword, reason)` is told what constrains nothing."""
 
-    def __init__(self, document: Document, note: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self, document: Document, note: Callable[[str, str, str], None], formats: Formats
+    ) -> None:
         self._document = document
         self._note = note
+        self._formats: Formats = formats
 
     def cases(self, node: Demand, schema: dict[str, Any], *, tracked: bool) -> Cases:
         """At most one shape per type. `tracked`: shapes say which members they evaluate."""
@@ -142,12 +148,13 @@ class PlainKeywords:
         formats: tuple[str, ...] = ()
         if "format" in used:
             name = schema["format"]
-            if name in STANDARD_FORMATS:
-                formats = (name,)
+            if name not in STANDARD_FORMATS:
+                reason = f"{name!r:.80} is no format of the standard: an annotation"
+                self._note(node.path, "format", reason)
+            elif self._formats == "annotation":
+                self._note(node.path, "format", f"{name!r} is an annotation, as was asked for")
             else:
-                self._note(
-                    node.path, "format", f"{name!r:.80} is no format of the standard: an annotation"
-                )
+                formats = (name,)
         return StringSet(
             _span(schema, "minLength", "maxLength"),
             (schema["pattern"],) if "pattern" in used else (),

@@ -66,8 +66,9 @@ class ObjectShape:
         declared: keys with a demand of their own, in order.
         others: what the values of all other keys must satisfy, by sets of keys: all that hold.
         witnesses: `(keys, demand)`: at least one member has such a key and such a value.
-        required: declared keys that must be there.
+        required: declared keys that must be there, with all that they need.
         size: how many members.
+        needs: pairs of declared keys: where the first one is there, the second one must be.
     """
 
     path: str = "$"
@@ -77,6 +78,7 @@ class ObjectShape:
     required: frozenset[str] = frozenset()
     size: Span = ANY_COUNT
     seen: SeenKeys = SeenKeys()
+    needs: frozenset[tuple[str, str]] = frozenset()
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -88,6 +90,7 @@ class ObjectShape:
             self.required,
             self.size,
             self.seen,
+            self.needs,
         )
 
     def __eq__(self, other: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from ..errors import RegexError, SchemaError
 from ..ir.measured import Measured
-from ..ir.nodes import NEVER, SURROGATES, CharClass, Node, Repeat, Terminal
+from ..ir.nodes import NEVER, SURROGATES, Alt, CharClass, Node, Repeat, Terminal
 from ..regex.expressions import escape, parse_search
 from ..regex.sets import ANY
 from ..regular.bounded import bounded
@@ -19,8 +19,8 @@ from ..regular.dfa_texts import of_texts
 from ..regular.nfa import Nfa, TooLarge
 from ..regular.table import Table, combine, have_common_text
 from .escapes import FIRST_ESCAPABLE, quote
-from .formats import format_node, format_table, longest_of_format, outer_format_table
-from .lengths import cut
+from .formats import accepted_format, longest_of_format, outer_format, written_format
+from .lengths import cut, lengths
 from .span import ANY_LENGTH, Span
 from .strings import CHAR, CHAR_OR_ESCAPE, encode, quoted, terminals
 
@@ -98,18 +98,20 @@ class StringSet:
         if self.is_plain:
             return self.length.high == 0 and "" in self.excluded
         with self._reporting():
-            if self._span == ANY_LENGTH and (len(self._required) > 1 or self._forbidden):
+            if self._span == ANY_LENGTH and (len(self._required()) > 1 or self._forbidden):
                 return not have_common_text(*self._tables())
-            return _content(replace(self, path="")) == NEVER
+            return _content(replace(self, path=""), rare_formats=True) == NEVER
 
-    def node(self, *, escapes: bool = False) -> Node:
+    def node(self, *, escapes: bool = False, rare_formats: bool = False) -> Node:
         """The JSON strings of the set, quotes included: a node without references.
 
-        `escapes`: what is not printable ASCII may also be written as \\uXXXX. Raises SchemaError,
-        with path and keyword, for what has no grammar or too large a one.
+        `escapes`: what is not printable ASCII may also be written as \\uXXXX. `rare_formats`: what
+        few libraries read of a format is there, too (`formats.py`), if the set is just that format;
+        where it has nothing else, that is there in any case. Raises SchemaError, with path and
+        keyword, for what has no grammar or too large a one.
         """
         with self._reporting():
-            return _node(replace(self, path=""), escapes)
+            return _node(replace(self, path=""), escapes, rare_formats)
 
     @property
     def is_plain(self) -> bool:
@@ -127,11 +129,24 @@ class StringSet:
         return reduce(and_, spans, self.length)
 
     @property
-    def _required(self) -> list[Part]:
+    def _is_one_format(self) -> bool:
+        """Whether the set is all of one format."""
+        if len(self.formats) != 1 or self.patterns or self._forbidden or self._excludable():
+            return False
+        longest = longest_of_format(self.formats[0])
+        bounds = lengths(accepted_format(self.formats[0]))
+        high = self.length.high
+        return (
+            bounds is not None
+            and self.length.low <= bounds.low
+            and (high is None or (longest is not None and longest <= high))
+        )
+
+    def _required(self, *, rare_formats: bool = True) -> list[Part]:
         """The languages that a text must be in, with a length in `_span`."""
         return [
             *(Part("pattern at any length", text) for text in self.patterns),
-            *(Part("format", text) for text in self.formats),
+            *(Part("format" if rare_formats else "written format", text) for text in self.formats),
         ]
 
     @property
@@ -146,8 +161,8 @@ class StringSet:
         return (
             len(text) in self._span
             and text not in self.excluded
-            and all(_nfa(part).accepts(text) for part in self._required)
-            and not any(_nfa(part).accepts(text) for part in self._forbidden)
+            and all(_holds(part, text) for part in self._required())
+            and not any(_holds(part, text) for part in self._forbidden)
         )
 
     def _excludable(self) -> list[str]:
@@ -155,21 +170,23 @@ class StringSet:
         open_set = replace(self, excluded=frozenset())
         return sorted(filter(open_set._allows, filter(_is_text, self.excluded)))
 
-    def _tables(self) -> tuple[list[Table], list[Table]]:
+    def _tables(self, *, rare_formats: bool = True) -> tuple[list[Table], list[Table]]:
         """All but the lengths: what texts must be in, and what not. Raises TooLarge."""
         forbidden = [_table(part) for part in self._forbidden]
         if texts := self._excludable():
             forbidden.append(Table.of_node(of_texts(texts)))
-        return [_table(part) for part in self._required], forbidden
+        return [_table(part) for part in self._required(rare_formats=rare_formats)], forbidden
 
-    def _content(self) -> Node:
+    def _content(self, *, rare_formats: bool) -> Node:
         """The decoded strings as a node, NEVER if there are none. Raises TooLarge."""
         if self._span.is_empty:
             return NEVER
-        required = self._required
+        required = self._required(rare_formats=rare_formats)
         if len(required) < 2 and not self._forbidden and not self._excludable():
             return cut(_parsed(required[0]) if required else _ANY_TEXT, self._span)
-        return bounded(combine(*self._tables()), self._span.low, self._span.high)
+        return bounded(
+            combine(*self._tables(rare_formats=rare_formats)), self._span.low, self._span.high
+        )
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -222,7 +239,7 @@ class NoNegation(Exception):
 class Part(NamedTuple):
     """One language that a text must be in, or must not be in."""
 
-    kind: Literal["pattern", "pattern at any length", "format", "at most format"]
+    kind: Literal["pattern", "pattern at any length", "format", "written format", "at most format"]
     text: str
 
 
@@ -235,19 +252,22 @@ def _is_text(text: str) -> bool:
 
 
 @lru_cache(_CACHED_NODES)
-def _node(strings: StringSet, escapes: bool) -> Node:
+def _node(strings: StringSet, escapes: bool, rare_formats: bool) -> Node:
     if strings.is_plain and strings.length.high is None:
         texts = strings._excludable()
         if not escapes or all(char in _ONE_SPELLING for text in texts for char in text):
             free = Repeat(CHAR_OR_ESCAPE if escapes else CHAR, strings.length.low, None)
             return Terminal(quoted(free), frozenset(map(quote, texts)))
-    content = _content(strings)
+    rare_formats = not strings.formats or (rare_formats and strings._is_one_format)
+    content = _content(strings, rare_formats=rare_formats)
+    if content == NEVER and not rare_formats:
+        content = _content(strings, rare_formats=True)
     return NEVER if content == NEVER else terminals(encode(content, escapes=escapes))
 
 
 @lru_cache(_CACHED_NODES)
-def _content(strings: StringSet) -> Node:
-    return strings._content()
+def _content(strings: StringSet, *, rare_formats: bool) -> Node:
+    return strings._content(rare_formats=rare_formats)
 
 
 @lru_cache(_CACHED_PARTS)
@@ -260,29 +280,36 @@ def _parsed(part: Part) -> Node:
             node = _parsed(Part("pattern", part.text))
             return node.dfa if isinstance(node, Measured) else node
         case "format":
-            return format_node(part.text)
+            return accepted_format(part.text)
+        case "written format":
+            return written_format(part.text)
         case "at most format":
-            return _table(part).dfa
+            outer = outer_format(part.text)
+            if outer is None:
+                raise NoNegation(part.text)
+            return outer
 
 
 @lru_cache(_CACHED_PARTS)
 def _table(part: Part) -> Table:
-    match part.kind:
-        case "pattern":
-            return Table.of_node(_parsed(part))
-        case "pattern at any length":
-            whole = Part("pattern", part.text)
-            node = _parsed(whole)
-            return Table.of_node(node.dfa) if isinstance(node, Measured) else _table(whole)
-        case "format":
-            return format_table(part.text)
-        case "at most format":
-            table = outer_format_table(part.text)
-            if table is None:
-                raise NoNegation(part.text)
-            return table
+    if part.kind == "pattern at any length":
+        whole = Part("pattern", part.text)
+        node = _parsed(whole)
+        return Table.of_node(node.dfa) if isinstance(node, Measured) else _table(whole)
+    return Table.of_node(_parsed(part))
+
+
+def _holds(part: Part, text: str) -> bool:
+    """Whether the text is in the language of a part."""
+    return any(len(text) in span and nfa.accepts(text) for span, nfa in _nfas(part))
 
 
 @lru_cache(_CACHED_PARTS)
-def _nfa(part: Part) -> Nfa:
-    return Nfa.of(_parsed(part))
+def _nfas(part: Part) -> list[tuple[Span, Nfa]]:
+    """The automata of a part, one of which accepts its texts, with the lengths that they have."""
+    node = _parsed(part)
+    options = node.options if isinstance(node, Alt) else (node,)
+    measured = [option for option in options if isinstance(option, Measured)]
+    others = tuple(option for option in options if not isinstance(option, Measured))
+    found = [(Span(option.min, option.max), Nfa.of(option.dfa)) for option in measured]
+    return [*found, (ANY_LENGTH, Nfa.of(Alt(others)))] if others else found

@@ -9,6 +9,7 @@ one is worked out as a plan and then copied.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from ..ir.dfa import Dfa, Edge
@@ -18,6 +19,8 @@ from .escapes import ALWAYS_ESCAPED, BACKSLASH, CONTROLS, FIRST_ESCAPABLE, SHORT
 
 MAX_ENCODED_STATES = 100_000
 
+_KEPT = 32
+
 _FIRST_PAIR = 0x10000
 _RAW = complement(ALWAYS_ESCAPED)
 
@@ -25,6 +28,7 @@ Leaves: TypeAlias = tuple[Edge, ...]
 """Numbers from, to (inclusive) and what they lead to; sorted and disjoint."""
 
 
+@lru_cache(_KEPT)
 def encode_dfa(dfa: Dfa, *, escapes: bool = False) -> Dfa:
     """The texts of `dfa` as they are spelled inside a JSON string (`strings.py` says how).
 

@@ -38,6 +38,7 @@ def covers(wide: Shape, narrow: Shape) -> bool:
             and set(wide.others) <= set(narrow.others)
             and set(wide.witnesses) <= set(narrow.witnesses)
             and wide.seen == narrow.seen
+            and wide.needs <= narrow.needs
             and all(_implies(narrow.demand(k), demand) for k, demand in wide.declared.items())
             and all(
                 _implies(demand, wide.demand(k))

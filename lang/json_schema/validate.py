@@ -37,6 +37,7 @@ class Validator:
                 return (
                     len(value) in shape.size
                     and shape.required <= value.keys()
+                    and all(key not in value or other in value for key, other in shape.needs)
                     and all(self.satisfies(v, shape.demand(key)) for key, v in value.items())
                     and all(
                         any(keys.contains(k) and self.satisfies(v, d) for k, v in value.items())

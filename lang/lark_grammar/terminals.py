@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from lark import Token, Tree
 
 from ..errors import RegexError
-from ..ir.facts import nullable
+from ..ir.beginnings import nullable
 from ..ir.nodes import MAX_CODE_POINT, SURROGATES, CharClass, Literal, Node, Terminal
 from ..regex.expressions import escape, parse_fullmatch
 from .syntax import Definition, Mistake, SyntaxTree, common_terminals, first_token

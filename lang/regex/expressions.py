@@ -19,15 +19,24 @@ read differently raises RegexError at its column; nothing is approximated.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import RegexError
-from ..ir.nodes import NEVER, Node
+from ..ir.nodes import NEVER, Alt, Node
 from ..regular.nfa import TooLarge
 from ..regular.table import Table
-from .anchors import END, START, anywhere, beside_any_text, tied_parts, whole_text
+from .anchors import END, START, Expression, alt, anywhere, beside_any_text, tied_parts, whole_text
 from .escapes import ECMA, PYTHON
-from .looks import compile_looks
-from .outer_looks import met, outer_looks
+from .looks import Assertion, asked_in, compile_looks
+from .near_looks import without_near_looks
+from .outer_looks import met, outer_looks, with_length_ahead
 from .parser import Parsed, parse
+
+_MAX_APART = 3
+"""Alternatives that get an automaton each: that many take about as long as a pattern may."""
+
+_MAX_OPTIONS = 500
+"""Alternatives that are looked at one by one."""
 
 _SYNTAX = frozenset("\\^$.*+?()[]{}|/-")
 
@@ -55,9 +64,42 @@ def _with_assertions(parsed: Parsed, pattern: str, *, is_search: bool) -> Node:
     tree, assertions = parsed
     parts = tied_parts(tree)
     if parts is not None:
-        return anywhere(parts) if is_search else whole_text(parts)
-    if is_search:
-        tree = beside_any_text(beside_any_text(tree, at=0), at=-1)
+        return _node_of(parts, is_search=is_search)
+    found: list[Node] = []
+    plain: list[Node] = []
+    looking: list[Node] = []
+    options = tree.options if isinstance(tree, Alt) else (tree,)
+    for option in options if len(options) <= _MAX_OPTIONS else (tree,):
+        if tied_parts(option) is not None:
+            plain.append(option)
+            continue
+        if is_search:
+            option = beside_any_text(beside_any_text(option, at=0), at=-1)
+        node = with_length_ahead(option, assertions) if is_search else None
+        if node is None:
+            node = without_near_looks(option, assertions, is_search=is_search)
+        if node is None:
+            looking.append(option)
+        else:
+            found.append(node)
+    parts = tied_parts(alt(plain))
+    if plain and parts is not None:
+        found.append(_node_of(parts, is_search=is_search))
+    # what one alternative asks of its text is nothing to the others
+    apart = looking if len(looking) <= _MAX_APART else [alt(looking)]
+    found += (_looking(option, assertions, pattern, is_search=is_search) for option in apart)
+    return alt(node for node in found if node != NEVER)
+
+
+def _node_of(parts: Expression, *, is_search: bool) -> Node:
+    return anywhere(parts) if is_search else whole_text(parts)
+
+
+def _looking(
+    tree: Node, assertions: Mapping[str, Assertion], pattern: str, *, is_search: bool
+) -> Node:
+    """An expression whose assertions take an automaton. Raises RegexError."""
+    assertions = asked_in(tree, assertions)
     try:
         looks = outer_looks(tree, assertions, is_search=is_search)
         if looks is None:
@@ -67,7 +109,7 @@ def _with_assertions(parsed: Parsed, pattern: str, *, is_search: bool) -> Node:
         rest = tied_parts(looks.rest)
         if rest is None:
             return met(looks, compile_looks(looks.rest, left, pattern, anywhere=is_search))
-        return met(looks, Table.of_node(anywhere(rest) if is_search else whole_text(rest)))
+        return met(looks, Table.of_node(_node_of(rest, is_search=is_search)))
     except TooLarge as error:
         raise RegexError(
             "together with the rest this needs too large an automaton; write out what may follow",

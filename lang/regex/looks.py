@@ -50,6 +50,16 @@ Configurations: TypeAlias = frozenset[Configuration]
 _NONE: frozenset[Obligation] = frozenset()
 
 
+def asked_in(tree: Node, assertions: Mapping[str, Assertion]) -> dict[str, Assertion]:
+    """Those of the assertions that the tree names, or the body of one of them; in their order."""
+    names = dict.fromkeys(references(tree))
+    for name in (todo := list(names)):  # grows while it is walked
+        fresh = [inner for inner in references(assertions[name].body) if inner not in names]
+        names.update(dict.fromkeys(fresh))
+        todo += fresh
+    return {name: assertion for name, assertion in assertions.items() if name in names}
+
+
 def compile_looks(
     tree: Node, assertions: Mapping[str, Assertion], pattern: str, *, anywhere: bool
 ) -> Table:

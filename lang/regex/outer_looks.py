@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..ir.nodes import CharClass, Node, Ref, Repeat, Seq
+from ..ir.nodes import NEVER, CharClass, Literal, Node, Ref, Repeat, Seq
 from ..regular.bounded import bounded
 from ..regular.table import Table, combine
 from .anchors import END, START, Expression, Part, anywhere, seq, tied_parts
 from .looks import Assertion
-from .sets import ANY
+from .sets import ANY, characters, intersection
 
 
 class OuterLooks(NamedTuple):
@@ -113,3 +113,36 @@ def _length(expression: Expression) -> Repeat | None:
             return length
         case _:
             return None
+
+
+def with_length_ahead(tree: Node, assertions: Mapping[str, Assertion]) -> Node | None:
+    """The texts in which `tree` matches, where it is as `(?=.{1,32}$)ab`; None for any other.
+
+    Not tied to the start, such a look bounds what follows the few characters that are asked for.
+    """
+    items = list(tree.items) if isinstance(tree, Seq) else [tree]
+    first, *rest = items
+    if not isinstance(first, Ref) or assertions[first.name].behind:
+        return None
+    parts = tied_parts(assertions[first.name].body)
+    if parts is None or assertions[first.name].negative:
+        return None
+    match parts:
+        case (Part(Repeat(CharClass(ranges), low, high), start=False, end=True),):
+            pass
+        case _:
+            return None
+    asked: list[Node] = []
+    for item in rest:
+        if isinstance(item, Literal):
+            classes = [characters(char) for char in item.text]
+        elif isinstance(item, CharClass):
+            classes = [item.ranges]
+        else:
+            return None
+        asked += [CharClass(intersection(each, ranges)) for each in classes]
+    if CharClass(()) in asked or (high is not None and high < len(asked)):
+        return NEVER
+    most = None if high is None else high - len(asked)
+    left = Repeat(CharClass(ranges), max(low - len(asked), 0), most)
+    return seq([Repeat(CharClass(ANY), 0, None), *asked, left])

@@ -46,24 +46,33 @@ def minimal(
 
 def _partition(classes: int, rows: Sequence[Row], accepting: set[int]) -> list[int]:
     """Per state, the number of its block: states of one block accept the same rests of texts."""
-    sources: list[list[list[int]]] = [[[] for _ in rows] for _ in range(classes)]
+    sources: list[dict[int, list[int]]] = [{} for _ in range(classes)]
+    leading_to: list[set[int]] = [set() for _ in rows]  # the classes
     for state, row in enumerate(rows):
         for number, to in enumerate(row):
             if to >= 0:
-                sources[number][to].append(state)
+                sources[number].setdefault(to, []).append(state)
+                leading_to[to].add(number)
     others = set(range(len(rows))) - accepting
     blocks = [block for block in (set(accepting), others) if block]
     block_of = [0] * len(rows)
     for number, block in enumerate(blocks):
         for state in block:
             block_of[state] = number
-    waiting = {(number, column) for number in range(len(blocks)) for column in range(classes)}
+    waiting: set[tuple[int, int]] = set()
+
+    def await_turn(number: int) -> None:
+        columns = set[int]().union(*(leading_to[state] for state in blocks[number]))
+        waiting.update((number, column) for column in columns)
+
+    for number in range(len(blocks)):
+        await_turn(number)
     while waiting:
         splitter, column = waiting.pop()
         of_column = sources[column]
         hit: dict[int, set[int]] = {}
         for state in blocks[splitter]:
-            for source in of_column[state]:
+            for source in of_column.get(state, ()):
                 hit.setdefault(block_of[source], set()).add(source)
         for number, inside in hit.items():
             if len(inside) == len(blocks[number]):
@@ -76,7 +85,7 @@ def _partition(classes: int, rows: Sequence[Row], accepting: set[int]) -> list[i
             for state in small:
                 block_of[state] = fresh
             # what waited for the whole block now waits for both halves, else the smaller will do
-            waiting.update((fresh, other) for other in range(classes))
+            await_turn(fresh)
     return block_of
 
 

@@ -33,6 +33,9 @@ _WHOLE = rb'"[^"]*"|\{\s*\}|\[\s*\]|(?:[-+0-9eE.]|true|false|null)[,\]}\s]'
 _NEXT = rb",\s*[^\s]"
 """What may begin a value after a separator."""
 
+_FIRST = rb'\[\s*(?:[-0-9"\[{]|t(?:r|$)|f(?:a|$)|n(?:u|$))'
+"""What begins the first value of a list."""
+
 _QUOTES = re.compile(rb'\\.|(")', re.DOTALL)
 
 
@@ -42,15 +45,17 @@ class DistinctTokens:
     def __init__(self, automaton: Automaton, trie: TokenTrie) -> None:
         self._automaton = automaton
         self._trie = trie
-        self._ending: dict[bytes, BoolMask] = {}
 
     def strike_out(self, mask: BoolMask, configuration: Configuration, prefix: bytes) -> None:
         """Clears in `mask` the tokens after which the values could no longer all differ.
 
         `configuration` is where the text stands after `prefix`, with which all tokens begin.
         """
+        tokens_with = self._trie.tokens_with
         suspects = np.flatnonzero(mask)
-        if len(suspects) > MAX_TRIED:
+        if not configuration.watched:
+            suspects = np.flatnonzero(mask & tokens_with(_FIRST))
+        elif len(suspects) > MAX_TRIED:
             node = self._trie.find(prefix)
             if node is not None:
                 within = self._passed(suspects, prefix, node) if len(suspects) <= FEW else None
@@ -59,7 +64,7 @@ class DistinctTokens:
             values = self._automaton.values_in_writing(configuration)
             texts = {value.text.lstrip() for value in values}
             for pattern in self._patterns(texts):
-                can_end |= self._tokens_with(pattern)
+                can_end |= tokens_with(pattern)
             suspects = np.flatnonzero(mask & can_end)
         for token in suspects.tolist():
             data = self._trie.pieces[token][len(prefix) :]
@@ -75,7 +80,7 @@ class DistinctTokens:
             if not self._automaton.has_endless_values():
                 patterns.add(_ending(text))
             if _is_in_string(text):
-                patterns.add(b'".*(?:%s)' % further)
+                patterns.add(rb'".*(?:%s)' % further)
             else:
                 patterns.add(further)
         return patterns
@@ -114,14 +119,6 @@ class DistinctTokens:
                     mask[self._trie.entries_below(child)] = False
                 elif following.watched:
                     pending.append((child, following))
-
-    def _tokens_with(self, pattern: bytes) -> BoolMask:
-        """The tokens in which a regex is found."""
-        if pattern not in self._ending:
-            search = re.compile(pattern, re.DOTALL).search
-            flags = [search(piece) is not None for piece in self._trie.pieces]
-            self._ending[pattern] = np.array(flags, dtype=bool)
-        return self._ending[pattern]
 
 
 def _ending(text: bytes) -> bytes:

@@ -51,6 +51,7 @@ class MaskTable:
         self._local = automaton.within(trie.longest_token_bytes)
         self._is_shared = self._local is automaton
         self._distinct = DistinctTokens(automaton, trie)
+        self._has_distinct = automaton.has_distinct
         self._walk = GrammarWalk(self._local, trie)
         self._memo: OrderedDict[_Key, BoolMask] = OrderedDict()
         self._memo_limit = max(1, memo_bytes // max(1, trie.n_vocab))
@@ -129,7 +130,7 @@ class MaskTable:
                 mask[part] = True
         if listed:
             mask[listed] = True
-        if configuration.watched:
+        if self._has_distinct:
             self._distinct.strike_out(mask, configuration, prefix)
         if not listed and not mask.any():
             raise GrammarError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,6 +75,16 @@ class TokenTrie(ByteTrie):
         )
 
         self.walks = TerminalWalks(self, None if files is None else WalkFiles(files, self))
+        self._with: dict[bytes, NDArray[np.bool_]] = {}
+
+    def tokens_with(self, pattern: bytes) -> NDArray[np.bool_]:
+        """The tokens, bool[n_vocab], in which a regex is found; `.` is any byte. Remembered."""
+        found = self._with.get(pattern)
+        if found is None:
+            search = re.compile(pattern, re.DOTALL).search
+            flags = [search(piece) is not None for piece in self.pieces]
+            found = self._with[pattern] = np.array(flags, dtype=bool)
+        return found
 
     def prefixes_of(self, text: bytes) -> list[int]:
         """Ids of the tokens that are `text` or a beginning of it, shortest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -32,6 +33,7 @@ def create_app(
     provider: ModelProvider,
     *,
     models: Sequence[str],
+    adapters: Mapping[str, Sequence[str]] = MappingProxyType({}),
     api_key: str | None = None,
     allowed_hosts: Collection[str] | None = LOOPBACK_HOSTS,
     max_body_bytes: int = 32 * 1024 * 1024,
@@ -43,6 +45,7 @@ def create_app(
         programs: by the name in their path.
         provider: where backends come from; it stays the caller's to close.
         models: the model names that requests may use; the first is the default.
+        adapters: names of the LoRA adapters of some of them, which requests use as `model:adapter`.
         api_key: what clients must send as a bearer token; None asks for none.
         allowed_hosts: names the Host header may carry; None allows all. The default is loopback.
         max_body_bytes: longer bodies are refused with 413.
@@ -51,7 +54,7 @@ def create_app(
     Raises:
         ProgramError: a program's parameters cannot be described.
     """
-    service = Service(programs, provider, models, gate or Gate())
+    service = Service(programs, provider, models, adapters, gate or Gate())
     app = FastAPI(title="treegram", redoc_url=None)
     app.include_router(openai_api.router(service))
     app.include_router(programs_api.router(service))

@@ -21,9 +21,11 @@ StatsByModel = Mapping[str, EngineStats]
 COUNTERS: tuple[tuple[str, str, Callable[[EngineStats], float]], ...] = (
     ("prompt_tokens", "Prompt tokens of all requests", lambda s: s.prompt_tokens),
     ("generation_tokens", "Tokens generated", lambda s: s.completion_tokens),
-    ("prefix_cache_queries", "Tokens asked of the cache", lambda s: s.cache.queried_tokens_total),
-    ("prefix_cache_hits", "Tokens that the cache had", lambda s: s.cache.hit_tokens_total),
+    ("prefix_cache_queries", "Prompt tokens asked of the cache", lambda s: s.prompt_tokens),
+    ("prefix_cache_hits", "Prompt tokens that the cache had", lambda s: s.cached_tokens),
     ("evaluated_tokens", "Tokens that went through the model", lambda s: s.evaluated_tokens),
+    ("spec_decode_num_draft_tokens", "Tokens evaluated as a guess", lambda s: s.drafted_tokens),
+    ("spec_decode_num_accepted_tokens", "Guesses that were drawn", lambda s: s.accepted_tokens),
     ("num_preemptions", "Requests that gave their cells back", lambda s: s.preempted),
 )
 

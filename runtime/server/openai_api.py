@@ -52,11 +52,11 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/v1/models")
     def list_models() -> dict[str, Any]:
-        return {"object": "list", "data": [_model_json(name) for name in service.models]}
+        return {"object": "list", "data": [_model_json(service, name) for name in service.models]}
 
     @routes.get("/v1/models/{name:path}")
     def get_model(name: str) -> dict[str, Any]:
-        return _model_json(service.model_name(name))
+        return _model_json(service, service.model_name(name))
 
     @routes.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:
@@ -73,8 +73,10 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def _model_json(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "treegram"}
+def _model_json(service: Service, name: str) -> dict[str, Any]:
+    card = {"id": name, "object": "model", "created": 0, "owned_by": "treegram"}
+    served = service.models[name]
+    return {**card, "parent": served.base} if served.adapter else card
 
 
 async def _whole(service: Service, body: ChatRequest | CompletionRequest) -> Mapping[str, Any]:
@@ -132,13 +134,13 @@ def _job(service: Service, body: ChatRequest | CompletionRequest) -> Job:
     grammar = grammar_of(body)
     if grammar is not None:
         service.metrics.compiled(model, time.perf_counter() - started_s)
-    return Job(model, backend, _requests(body, prompts, n, grammar), n, shape, include_usage)
+    requests = _requests(body, prompts, n, grammar, service.models[model].adapter)
+    return Job(model, backend, requests, n, shape, include_usage)
 
 
 def _chat_prompt(backend: Backend, body: ChatRequest) -> Prompt:
     messages = [
-        Message("system" if m.role == "developer" else m.role, (Text(m.text),))
-        for m in body.messages
+        Message("system" if m.role == "developer" else m.role, m.spans) for m in body.messages
     ]
     return backend.render_chat(messages, add_generation_prompt=True)
 
@@ -167,6 +169,7 @@ def _requests(
     prompts: Sequence[Prompt],
     n: int,
     grammar: Grammar | None,
+    adapter: str,
 ) -> list[GenRequest]:
     return [
         GenRequest(
@@ -179,6 +182,7 @@ def _requests(
             stop_regex=body.stop_regex,
             stop_token_ids=tuple(body.stop_token_ids or ()),
             ignore_eos=body.ignore_eos or False,
+            adapter=adapter,
             namespace=body.cache_salt or "",
             priority=body.priority or 0,
         )

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    model_validator,
+)
+
+from ...lang.base import Prompt, Text
+from ...lang.images import Picture, picture_of_url
 
 HARMLESS = frozenset(
     {
@@ -62,6 +73,7 @@ Prompts: TypeAlias = Annotated[
     list[PlainText], BeforeValidator(_listed), Field(min_length=1, max_length=1024)
 ]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+Priority: TypeAlias = Annotated[int, Field(ge=-100, le=100)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**64)]
 
 
@@ -130,8 +142,8 @@ class GenerationFields(Strict):
     max_tokens: Count | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     ignore_eos: bool | None = None
-    cache_salt: str | None = None
-    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+    cache_salt: PlainText | None = None
+    priority: Priority | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -155,6 +167,25 @@ class TextPart(Strict):
     text: PlainText
 
 
+def _picture(url: object) -> Picture:
+    if not isinstance(url, str):
+        raise ValueError(f"expected a text, got {url!r:.80}")
+    return picture_of_url(url)
+
+
+class ImageUrl(Strict):
+    url: Annotated[InstanceOf[Picture], BeforeValidator(_picture)]
+    detail: Literal["auto"] | None = None
+
+
+class ImagePart(Strict):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+ContentPart: TypeAlias = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
 def _parts(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
@@ -163,7 +194,7 @@ class ChatMessage(Strict):
     """One message. `name` and `refusal` are what OpenAI's own answers carry when sent back."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[list[TextPart], BeforeValidator(_parts)]
+    content: Annotated[list[ContentPart], BeforeValidator(_parts)]
     name: str | None = None
     refusal: str | None = None
     tool_call_id: str | None = None
@@ -176,9 +207,12 @@ class ChatMessage(Strict):
         return {k: v for k, v in message.items() if v is not None}
 
     @property
-    def text(self) -> str:
-        """The parts, joined."""
-        return "".join(part.text for part in self.content)
+    def spans(self) -> Prompt:
+        """The parts, in order."""
+        return tuple(
+            Text(part.text) if isinstance(part, TextPart) else part.image_url.url
+            for part in self.content
+        )
 
 
 class ChatRequest(GenerationFields):

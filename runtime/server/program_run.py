@@ -27,7 +27,7 @@ from ..parameters import Parameters
 from ..variables import outcome_json
 from .errors import ApiError, from_program
 from .gate import Ticket
-from .openai_requests import Strict
+from .openai_requests import PlainText, Priority, Strict
 from .openai_shapes import usage_json
 from .service import Service
 
@@ -53,6 +53,8 @@ class RunRequest(Strict):
     arguments: Annotated[dict[str, Any], Field(default_factory=dict)]
     model: str | None = None
     sampling: Sampling | None = None
+    cache_salt: PlainText = ""
+    priority: Priority = 0
     stream: bool = False
 
 
@@ -106,6 +108,9 @@ class Run:
         return self._program.stream(
             model=self._service.backend(self._model),
             sampling=None if sampling is None else sampling.params(),
+            adapter=self._service.models[self._model].adapter,
+            namespace=self._body.cache_salt,
+            priority=self._body.priority,
             **self._arguments,
         )
 

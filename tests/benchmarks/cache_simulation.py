@@ -58,7 +58,6 @@ class Simulated:
         prompt: all tokens asked.
         moved: tokens saved to host memory and loaded from there.
         nodes: of the tree at the end.
-        marks: nodes in the tree -> microseconds per request around there.
     """
 
     requests: int
@@ -67,7 +66,6 @@ class Simulated:
     moved: int
     nodes: int
     us_per_request: float
-    marks: dict[int, float]
 
     @property
     def hit_rate(self) -> float:
@@ -80,14 +78,12 @@ def simulate(
     capacity_tokens: int | None,
     policy: PolicyName,
     n_cells: int,
-    marks: Iterable[int] = (),
 ) -> Simulated:
     """One request after the other through a `RadixCache`; all that is idle is parked at once.
 
     Args:
         capacity_tokens: what host memory holds; None for all.
         n_cells: of the store; the longest prompt must fit.
-        marks: sizes of the tree, growing, at which to note the processor time per request.
     """
     store, ticks = CountingStore(n_cells), count(1)
     cache = RadixCache(
@@ -97,9 +93,8 @@ def simulate(
         idle_cells=0,
         clock=lambda: float(next(ticks)),
     )
-    pending, found = sorted(marks), dict[int, float]()
     requests = prompt = evaluated = 0
-    spent = since = 0.0
+    spent = 0.0
     for tokens in prompts:
         began = time.thread_time()
         lease = cache.acquire(tokens)
@@ -112,14 +107,10 @@ def simulate(
         cache.trim_idle()
         spent += time.thread_time() - began
         requests, prompt, evaluated = requests + 1, prompt + len(tokens), evaluated + missing
-        if requests % 500 == 0:
-            if pending and cache.stats().nodes >= pending[0]:
-                found[pending.pop(0)] = 1e6 * (spent - since) / 500
-            since = spent
     cache.check_integrity()
     us = 1e6 * spent / max(requests, 1)
     moved = store.saved_tokens + store.loaded_tokens
-    return Simulated(requests, prompt, evaluated, moved, cache.stats().nodes, us, found)
+    return Simulated(requests, prompt, evaluated, moved, cache.stats().nodes, us)
 
 
 def whole_tree(prompts: Iterable[TokenArray]) -> tuple[RadixTree, int, int]:

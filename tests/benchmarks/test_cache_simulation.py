@@ -18,8 +18,10 @@ from treegram.radix_cache.tree import Node, TokenArray
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import cache_traces
+import scheduling_overhead
 from cache_simulation import leafwise_belady, simulate, whole_tree
-from cache_traces import main
+from engine_simulation import serve
 from trace_sources import mooncake, zipf_groups
 
 
@@ -84,6 +86,38 @@ def test_no_policy_beats_belady(policy: PolicyName) -> None:
     assert tokens <= best <= run.evaluated < run.prompt
 
 
+@pytest.mark.parametrize("gap_s", [0.0, 0.05, 1.0])
+def test_however_fast_requests_come_the_engine_evaluates_each_token_once(gap_s: float) -> None:
+    """With all at once, some that wait, and one at a time; answers begin one token deep."""
+    trace = zipf_groups(200, n_groups=10)
+    tree, tokens, longest = whole_tree(trace.prompts())
+    run = serve(
+        trace, gap_s=gap_s, capacity_tokens=None, policy="lru", n_cells=8 * longest, n_marks=4
+    )
+    again = 200 - sum(1 for node in tree.nodes() if not node.children)
+    assert tokens <= run.evaluated <= tokens + again
+    assert run.answered == 600
+    assert (run.most_pending == 200) == (gap_s == 0)
+    assert [mark.requests for mark in run.marks][-1] == 200
+    assert run.marks[-1].cached_tokens <= tokens + 600
+
+
+def test_a_cache_of_a_tenth_evaluates_more_and_no_more_than_all(tmp_path: Path) -> None:
+    trace = zipf_groups(200, n_groups=10)
+    _, tokens, longest = whole_tree(trace.prompts())
+    run = serve(trace, gap_s=1.0, capacity_tokens=tokens // 10, policy="lru", n_cells=2 * longest)
+    assert tokens < run.evaluated < run.prompt
+    assert 0 < run.hit_rate < 1
+
+
+def test_the_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert scheduling_overhead.main(["--leaves", "20", "--waiting", "40"]) == 0
+    assert cache_traces.main(["--scale", "--requests", "60"]) == 0
+    out = capsys.readouterr().out
+    assert "| 32 | 40 |" in out
+    assert "a cache of any size" in out
+
+
 def test_a_generated_trace_is_the_same_every_time() -> None:
     def lists(seed: int) -> Iterator[list[int]]:
         return (row.tolist() for row in zipf_groups(50, seed=seed).prompts())
@@ -105,5 +139,8 @@ def test_a_published_trace_shares_what_its_blocks_say(
     assert (len(first), len(second)) == (1000, 1030)
     assert (first == second[:1000]).all()
     assert len(np.unique(second)) == 1030
-    assert main(["--data", str(tmp_path), "--policy", "lru"]) == 0
-    assert "small: a trie of 1,030 tokens in 2 nodes" in capsys.readouterr().out
+    asked = ["--data", str(tmp_path), "--policy", "lru", "--load", "1"]
+    assert cache_traces.main(asked) == 0
+    out = capsys.readouterr().out
+    assert "small: a trie of 1,030 tokens in 2 nodes" in out
+    assert "| lru, load 1, up to " in out

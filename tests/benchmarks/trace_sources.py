@@ -10,9 +10,12 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from treegram.radix_cache.tree import TokenArray
 
@@ -21,26 +24,36 @@ BLOCK_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Prompts in the order of their arrival; every call of `prompts` gives them anew."""
+    """Prompts in the order of their arrival; every call of `prompts` gives them anew.
+
+    `arrivals` gives when they came, float64[n] from 0 on, in units of the mean time between two.
+    """
 
     name: str
     prompts: Callable[[], Iterator[TokenArray]]
+    arrivals: Callable[[], NDArray[np.float64]]
 
 
 def mooncake(path: Path, n_requests: int | None) -> Trace:
     """The prompts of a gzipped Mooncake trace, the first `n_requests` of it. Raises OSError."""
 
+    def rows() -> Iterator[dict[str, Any]]:
+        with gzip.open(path, "rt") as lines:
+            yield from map(json.loads, islice(lines, n_requests))
+
     def prompts() -> Iterator[TokenArray]:
         inside = np.arange(BLOCK_TOKENS, dtype=np.int32)
-        with gzip.open(path, "rt") as lines:
-            for number, line in enumerate(lines):
-                if n_requests is not None and number >= n_requests:
-                    return
-                fields = json.loads(line)
-                blocks = np.array(fields["hash_ids"], np.int32) * BLOCK_TOKENS
-                yield np.add.outer(blocks, inside).reshape(-1)[: fields["input_length"]]
+        for row in rows():
+            blocks = np.array(row["hash_ids"], np.int32) * BLOCK_TOKENS
+            yield np.add.outer(blocks, inside).reshape(-1)[: row["input_length"]]
 
-    return Trace(path.name.removesuffix(".jsonl.gz"), prompts)
+    def arrivals() -> NDArray[np.float64]:
+        times = np.array([row["timestamp"] for row in rows()], np.float64)
+        gap = max(times[-1] - times[0], 1.0) / len(times)
+        found: NDArray[np.float64] = (times - times[0]) / gap
+        return found
+
+    return Trace(path.name.removesuffix(".jsonl.gz"), prompts, arrivals)
 
 
 def zipf_groups(
@@ -55,7 +68,8 @@ def zipf_groups(
     """Conversations that start from shared prompts, of popularity 1 / rank.
 
     A request is the prompt of a group and between one and `turns` turns of `own_tokens` each, which
-    go on from an earlier request where there is one. Tokens are random, of 32,000.
+    go on from an earlier request where there is one. Tokens are random, of 32,000; requests come
+    independently of each other (a Poisson process).
     """
 
     def prompts() -> Iterator[TokenArray]:
@@ -84,4 +98,7 @@ def zipf_groups(
                     open_ones.pop()
                 yield tokens
 
-    return Trace(f"zipf, {n_groups} groups", prompts)
+    def arrivals() -> NDArray[np.float64]:
+        return np.random.default_rng(seed).exponential(size=n_requests).cumsum()
+
+    return Trace(f"zipf, {n_groups} groups", prompts, arrivals)

@@ -6,6 +6,7 @@ import json
 import random
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Protocol
 
@@ -46,7 +47,8 @@ def check_schema() -> SchemaCheck:
     """Checks a schema by instances that `jsonschema` finds valid and invalid.
 
     The layout that accepts everything must tell them apart however they are spelled, and random
-    texts of it and of the layout for writing must be valid.
+    texts of it and of the layout for writing must be valid. What is rare of a format is left out:
+    `jsonschema` does not know it.
     """
 
     def check(schema: Any, good: Sequence[Any], bad: Sequence[Any]) -> None:
@@ -55,7 +57,7 @@ def check_schema() -> SchemaCheck:
         validator = kind(schema, format_checker=kind.FORMAT_CHECKER)
         grammars = [
             Grammar(compile_schema(schema, layout).rules)
-            for layout in (Layout.accepting(), Layout())
+            for layout in (replace(Layout.accepting(), rare_formats=False), Layout())
         ]
         for instance, is_valid in [*((i, True) for i in good), *((i, False) for i in bad)]:
             assert validator.is_valid(instance) == is_valid, f"the case is wrong: {instance!r}"

@@ -9,6 +9,7 @@ import pytest
 import treegram as tg
 from treegram.lang.base import Text
 from treegram.lang.expr import Appendable, Concat, RoleBegin, RoleEnd, leaves
+from treegram.lang.run_options import RunOptions
 
 
 def test_plus_puts_text_and_expressions_in_order() -> None:
@@ -116,17 +117,22 @@ def test_select_names_the_parameter_that_is_wrong(options: dict[str, Any], param
 
 
 def test_a_request_takes_the_runs_sampling_where_the_gen_gives_none() -> None:
-    defaults = tg.SamplingParams(temperature=0.7, top_k=5)
+    options = RunOptions(tg.SamplingParams(temperature=0.7, top_k=5), "llama.cpp", "sql", "us", 7)
     expr = tg.gen("x", top_k=9, stop="\n", max_tokens=7, min_tokens=2, stop_token_ids=[3])
-    (request,) = expr.requests((Text("p"),), defaults, "llama.cpp")
+    (request,) = expr.requests((Text("p"),), options)
     assert (request.params.temperature, request.params.top_k) == (0.7, 9)
     assert (request.stop, request.stop_token_ids) == (("\n",), (3,))
     assert (request.max_tokens, request.min_tokens, request.engine) == (7, 2, "llama.cpp")
+    assert (request.adapter, request.namespace, request.priority) == ("sql", "us", 7)
+    (request,) = tg.gen("x", adapter="").requests((), options)
+    assert request.adapter == ""
+    asked = tg.select("x", ["a", "b"]).request((), options)
+    assert (asked.adapter, asked.namespace, asked.priority) == ("sql", "us", 7)
 
 
 def test_samples_of_one_gen_have_different_seeds() -> None:
     expr = tg.gen("x", n=3, seed=2**64 - 1, temperature=1.0)
-    seeds = [r.params.seed for r in expr.requests((), tg.SamplingParams(), "treegram")]
+    seeds = [r.params.seed for r in expr.requests((), RunOptions())]
     assert seeds == [2**64 - 1, 0, 1]
 
 

@@ -14,8 +14,8 @@ from treegram.lang.gbnf.lowering import lower
 from treegram.lang.gbnf.parser import MAX_CHARACTERS, MISTAKES, gbnf_to_rules
 from treegram.lang.gbnf.printer import rules_to_gbnf
 from treegram.lang.grammar import Grammar
+from treegram.lang.ir.beginnings import nullable
 from treegram.lang.ir.check import check
-from treegram.lang.ir.facts import nullable
 from treegram.lang.ir.nodes import (
     EMPTY,
     NEVER,

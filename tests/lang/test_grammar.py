@@ -89,7 +89,7 @@ BROKEN = [
     (Rules("x", {"r": A}), "start rule 'x' is not defined"),
     (Rules("R", {"R": A}), "rule name 'R'"),
     (Rules("a_b", {"a_b": A}), "rule name 'a_b'"),
-    (rule(Ref("gone")), "rule 'r' uses 'gone', which is not defined"),
+    (rule(Ref("gone")), "rule 'r': uses 'gone', which is not defined"),
     (rule(CharClass(((98, 97),))), "class range 0x62-0x61"),
     (rule(CharClass(((97, 99), (98, 100)))), "class range 0x62-0x64"),
     (rule(CharClass(((100, 101), (97, 98)))), "class range 0x61-0x62"),
@@ -129,7 +129,7 @@ def test_depth_and_size_are_bounded() -> None:
     deep: Node = A
     for _ in range(50_000):
         deep = Repeat(deep, 0, 1)
-    with pytest.raises(GrammarError, match="rule 'r' is nested more than"):
+    with pytest.raises(GrammarError, match="rule 'r': nested more than"):
         Grammar(rule(deep))
     wide: Node = A
     for _ in range(40):  # 2 ** 40 nodes, shared

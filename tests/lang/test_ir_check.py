@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from treegram.lang.automaton.reference import matches, matches_prefix
 from treegram.lang.errors import GrammarError
+from treegram.lang.ir.beginnings import leading_references, nullable
 from treegram.lang.ir.check import check
 from treegram.lang.ir.dfa import Dfa
-from treegram.lang.ir.facts import leading_references, nullable, rule_facts
+from treegram.lang.ir.facts import rule_facts
 from treegram.lang.ir.nodes import (
     EMPTY,
     NEVER,

@@ -124,7 +124,7 @@ def test_arrays(name: str, check_schema: Any) -> None:
 
 def test_more_distinct_values_than_there_are_have_no_text() -> None:
     schema = {"type": "array", "items": {"type": "boolean"}, "uniqueItems": True, "minItems": 3}
-    with pytest.raises(SchemaError, match="no finite JSON value"):
+    with pytest.raises(SchemaError, match="too few values"):
         compile_schema(schema)
 
 

@@ -1,4 +1,4 @@
-"""Formats: whatever a grammar writes, jsonschema's checkers accept."""
+"""Formats: what a grammar writes, jsonschema's checkers accept; what it accepts, the RFCs do."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ import datetime
 import random
 import re
 from functools import cache
+from typing import Any
 
 import jsonschema
 import pytest
 
 from treegram.lang.automaton.automaton import Automaton
+from treegram.lang.constraint import constraint_from
+from treegram.lang.grammar import Grammar
 from treegram.lang.ir.dfa import Dfa
 from treegram.lang.ir.nodes import Rules
+from treegram.lang.json_schema.compile import compile_schema
 from treegram.lang.json_schema.formats import (
     STANDARD_FORMATS,
-    format_node,
+    accepted_format,
     longest_of_format,
-    outer_format_table,
+    outer_format,
+    written_format,
 )
+from treegram.lang.json_schema.layout import Layout
 from treegram.lang.json_schema.string_set import StringSet
 from treegram.lang.regular.algebra import from_node
+from treegram.lang.regular.table import Table, have_common_text
+from treegram.lang.tags import Tag
 
 CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
 FORMATS = sorted(STANDARD_FORMATS)
@@ -28,7 +36,17 @@ FORMATS = sorted(STANDARD_FORMATS)
 
 @cache
 def automaton(name: str) -> Dfa:
-    return from_node(format_node(name))
+    """What is written."""
+    return from_node(written_format(name))
+
+
+@cache
+def accepting(name: str) -> Automaton:
+    return Automaton(Rules("root", {"root": accepted_format(name)}))
+
+
+def accepts(name: str, text: str) -> bool:
+    return accepting(name).accepts(text.encode())
 
 
 def random_text(name: str, rng: random.Random) -> str | None:
@@ -57,7 +75,7 @@ ORDINARY = {
     "date-time": ["2026-11-21T09:37:41Z", "2026-11-21T09:37:41.5-08:00", "1963-06-19t08:30:06z"],
     "duration": ["P1DT2H3M4S", "PT86400S", "P3W", "P4Y", "PT0S"],
     "email": ["first.last+tag@mail.example.com", '"a b"@example.org', "a@[127.0.0.1]", "te~st@x"],
-    "idn-email": ["실례@실례.테스트", "first.last@example.com"],
+    "idn-email": ["실례@실례.테스트", '"é"@example.com', "é" * 32 + "@b"],
     "hostname": ["localhost", "a.b-c.example.org", "1host", "x--y.example", "a" * 63],
     "idn-hostname": ["실례.테스트", "例え.jp", "müller.de", "example.com", "пример.испытание"],
     "ipv4": ["255.0.10.99", "0.0.0.0"],
@@ -94,6 +112,7 @@ def test_ordinary_values_are_accepted_and_valid(name: str) -> None:
     for text in ORDINARY[name]:
         assert CHECKER.conforms(text, name), text
         assert automaton(name).accepts(text), text
+        assert accepts(name, text), text
 
 
 @pytest.mark.parametrize(
@@ -101,12 +120,13 @@ def test_ordinary_values_are_accepted_and_valid(name: str) -> None:
     [
         (
             "date",
-            ["2023-02-29", "1900-02-29", "2024-04-31", "0000-01-01", "2024-13-01", "২০২৪-০১-০১"],
+            ["2023-02-29", "1900-02-29", "2024-04-31", "2024-13-01", "২০২৪-০১-০১", "2024-1-1"],
         ),
         ("time", ["24:00:00Z", "10:20:30", "10:20:60Z", "1:20:30Z", "10:20:30+24:00"]),
         ("date-time", ["2026-11-21 09:37:41Z", "2026-11-21T09:37:41", "2026-11-21"]),
         ("duration", ["P", "PT", "P1Y2D", "P2S", "PT1D", "P1YT", "1D"]),
-        ("email", ["nobody", "a..b@c", ".a@b", "a@b..c", "a" * 65 + "@b.c", "a b@c", "a@1.2.3.4"]),
+        ("email", ["nobody", "a..b@c", ".a@b", "a@b..c", "a" * 65 + "@b.c", "a b@c", "a@é.com"]),
+        ("idn-email", ["a\uff20b.c", "@例", "例@", "例..え@b", "é" * 33 + "@b.c", "a@-é", "a b@é"]),
         (
             "hostname",
             ["-a.com", "a-.com", "xn--a", "a..b", "", "a_b", "a" * 64, "1.2.3.4", "é.com"],
@@ -121,11 +141,91 @@ def test_ordinary_values_are_accepted_and_valid(name: str) -> None:
         ("uri-template", ["{", "{}", "{a", "{a,}", "a b", "{!a}"]),
         ("json-pointer", ["a", "/~", "/~2", "#/a"]),
         ("relative-json-pointer", ["", "-1", "01", "1a", "/a", "1##"]),
-        ("regex", ["(", "[", "a**", "*a", "[z-a]", "a{2,1}", "\\", "(?<n", "a++", "^*", "[]"]),
+        (
+            "regex",
+            ["(", "[", "a**", "*a", "[z-a]", "a{2,1}", "\\", "(?<n", "a++", "^*", "a{30,20}"],
+        ),
+        (
+            "regex",
+            [r"\a", "(?P<n>x)", "(?#c)a", "(?i)a", "(?<a>x)(?<a>y)", r"\k<n>", "a]", "[!- ]"],
+        ),
+        ("duration", ["P1D1D", "P1.5D", "PT", "P1W1D", "-P1D"]),
+        ("uri-template", ["{%4}", "{a:0}", "{a:10000}", "{a*:3}"]),
     ],
 )
 def test_wrong_values_are_refused(name: str, texts: list[str]) -> None:
     assert [text for text in texts if automaton(name).accepts(text)] == []
+    assert [text for text in texts if accepts(name, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("date", ["0000-02-29"]),
+        ("time", ["23:59:60Z", "15:59:60.5-08:00", "10:20:30.1234567890123+00:00"]),
+        ("date-time", ["1998-12-31T23:59:60.123456789012Z", "0000-01-01T05:44:60+05:45"]),
+        ("duration", ["P12345678901D"]),
+        ("email", ["a@xn--whatever", "a@1.2.3.4"]),
+        ("idn-email", ["user@cafe\u0301.com", "\uffff@b"]),
+        ("uri-template", ["{%41}", "{v:1000}"]),
+        ("relative-json-pointer", ["100/a"]),
+        (
+            "idn-hostname",
+            [
+                "l·l",
+                "\u03b1͵β",
+                "א״ב",
+                "・ァ",
+                "ب\u0660ب",
+                "\u06f00",
+                "क्\u200dष",
+                "بي\u200cبي",
+                "a。b",
+                "हिन्दी.भारत",
+            ],
+        ),
+        ("regex", ["(?<name>x)", "(?<=a+)b", "[]", "[^]", r"\cA", r"\-", "(?:(?!a).)*", r"\p{Lu}"]),
+        ("regex", ["[2-5]", "[!-~]", r"[\u4e00-\u9fa5]", "[a-z-_]", "a{10,20}", "((((a))))"]),
+    ],
+)
+def test_what_few_libraries_read_is_accepted_and_not_written(name: str, texts: list[str]) -> None:
+    assert [text for text in texts if automaton(name).accepts(text)] == []
+    assert [text for text in texts if not accepts(name, text)] == []
+
+
+def test_a_leap_second_is_the_last_second_of_a_day_in_utc() -> None:
+    for offset in range(-23 * 60 - 45, 24 * 60, 15):
+        zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
+        for away in (0, 1, -1, 15, 60, 720):
+            local = (23 * 60 + 59 + offset + away) % (24 * 60)
+            text = f"{local // 60:02}:{local % 60:02}:60{zone}"
+            assert accepts("time", text) == (away == 0), text
+
+
+NEIGHBOURS = (
+    "l\u00b7a\u03ac0\u0375-.",
+    "\u0915\u094d\u200c\u200d\u0947a-.\u3002",
+    "\u0628\u064a\u0627\u200c0\u0660\u06f0-.\u05d0a",
+    "\u05d0\u05f3\u05f4\u05d10-.a",
+    "\u3041\u30fba-.0\u4e08\uac00",
+    "\u0e2a\u0e38\u0e48\u0e4c\u0e1b\u0e50a.-",
+    "\u09c7\u09be\u0995\u09cd.0\u00df\u03c2\u0f0b\u3007A\u0640\u302e\u0301",
+)
+
+
+@pytest.mark.parametrize("chars", NEIGHBOURS)
+def test_host_names_keep_to_the_rules_of_the_idna_library(chars: str) -> None:
+    """And to its reading of what may stand beside what; some of what is valid is left out."""
+    rng = random.Random(chars)
+    found = valid = 0
+    for _ in range(2000):
+        text = "".join(rng.choices(chars, k=rng.randint(1, 5)))
+        is_valid = CHECKER.conforms(text, "idn-hostname") and text[-1] not in ".。"
+        valid += is_valid
+        if accepts("idn-hostname", text):
+            assert is_valid, ascii(text)
+            found += 1
+    assert found > 0.6 * valid > 20
 
 
 def test_dates_follow_the_calendar_over_four_centuries() -> None:
@@ -139,35 +239,55 @@ def test_dates_follow_the_calendar_over_four_centuries() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_outer_language_holds_what_is_written(name: str) -> None:
-    outer = outer_format_table(name)
-    if outer is None:
-        assert name in ("regex", "idn-hostname")
-        return
-    rng = random.Random(name)
-    texts = [text for _ in range(60) if (text := random_text(name, rng)) is not None]
-    assert all(outer.accepts(text) for text in (*texts, *ORDINARY[name]))
+def test_what_is_written_is_accepted_and_what_is_accepted_is_in_the_outer_language(
+    name: str,
+) -> None:
+    written, accepted = (Table.of_node(f(name)) for f in (written_format, accepted_format))
+    assert not have_common_text([written], [accepted])
+    outer = outer_format(name)
+    assert (
+        name == "regex"
+        if outer is None
+        else not have_common_text([accepted], [Table.of_node(outer)])
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("time", "23:59:60Z"),
-        ("date-time", "1998-12-31T23:59:60.123456789012Z"),
-        ("duration", "P12345678901D"),
-        ("email", "who knows@what"),
+        ("time", "23:49:60+23:50"),
+        ("date-time", "2026-11-21 09:37:41Z"),
+        ("email", "a@[X:y]"),
         ("hostname", "xn--9n2bp8q.xn--9t4b11yi5a"),
-        ("uri-template", "{%41}"),
-        ("relative-json-pointer", "100/a"),
+        ("idn-hostname", "παράδειγμαπαράδειγμα"),
     ],
 )
-def test_what_may_be_valid_is_neither_written_nor_certainly_not_of_the_format(
+def test_what_may_be_valid_is_neither_accepted_nor_certainly_not_of_the_format(
     name: str, text: str
 ) -> None:
-    outer = outer_format_table(name)
-    assert outer is not None
-    assert not automaton(name).accepts(text)
-    assert outer.accepts(text)
+    strings = StringSet(formats=(name,))
+    (others,) = strings.negated()
+    assert not strings.contains(text)
+    assert not others.contains(text)
+
+
+def grammar_of(schema: dict[str, Any], layout: Layout) -> Grammar:
+    return Grammar(compile_schema(schema, layout).rules)
+
+
+def test_rare_texts_are_in_a_layout_that_judges_and_where_there_is_nothing_else() -> None:
+    leap, plain = '"23:59:60Z"', '"23:59:59Z"'
+    time = {"format": "time", "type": "string"}
+    for layout, is_there in ((Layout.accepting(), True), (Layout(), False)):
+        grammar = grammar_of(time, layout)
+        assert grammar.accepts(plain)
+        assert grammar.accepts(leap) == is_there
+    assert grammar_of({**time, "pattern": ":60"}, Layout()).accepts(leap)
+    apart = grammar_of(
+        {"oneOf": [time, {"type": "string", "pattern": "^.{6}60"}]}, Layout.accepting()
+    )
+    assert apart.accepts(plain)
+    assert not apart.accepts(leap)
 
 
 @pytest.mark.parametrize(
@@ -199,3 +319,16 @@ def test_each_regex_that_is_written_compiles() -> None:
 
 def test_every_format_of_the_standard_is_here_and_nothing_else() -> None:
     assert set(CHECKER.checkers) - {"color"} == STANDARD_FORMATS
+
+
+def test_formats_may_be_annotations_which_constrain_nothing_and_are_listed() -> None:
+    schema = {"properties": {"day": {"format": "date"}}}
+    assert not Grammar.from_schema(schema).accepts('{"day": "tomorrow"}')
+    grammar = Grammar.from_schema(schema, formats="annotation")
+    assert grammar.accepts('{"day": "tomorrow"}')
+    assert [(note.path, note.keyword) for note in grammar.notes] == [("$.properties.day", "format")]
+    tagged = constraint_from(
+        tags=[Tag("<a>", "</a>", schema={"format": "date"})], formats="annotation"
+    )
+    assert tagged is not None
+    assert tagged.grammar.accepts('<a>"tomorrow"</a>')

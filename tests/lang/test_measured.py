@@ -19,9 +19,9 @@ from treegram.lang.errors import GrammarError
 from treegram.lang.gbnf.parser import gbnf_to_rules
 from treegram.lang.gbnf.printer import rules_to_gbnf
 from treegram.lang.grammar import Grammar
+from treegram.lang.ir.alphabet import ALL_BYTES
 from treegram.lang.ir.check import check
 from treegram.lang.ir.dfa import Dfa, Edge
-from treegram.lang.ir.graph import ALL_BYTES
 from treegram.lang.ir.measured import Measured
 from treegram.lang.ir.nodes import Literal, Node, Rules, Seq, Terminal
 from treegram.lang.ir.random_text import random_text

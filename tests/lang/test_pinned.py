@@ -16,7 +16,7 @@ class PinningBackend(tg.ScriptedBackend):
         super().__init__("answer")
         self.pins: dict[str, Prompt] = {}
 
-    def pin(self, name: str, prompt: Prompt) -> int:
+    def pin(self, name: str, prompt: Prompt, *, adapter: str = "", namespace: str = "") -> int:
         self.pins[name] = prompt
         return len(text_of(prompt))
 
@@ -172,7 +172,7 @@ def test_a_prefix_is_kept_until_everybody_has_let_go_of_it() -> None:
 
 def test_a_pin_that_fails_holds_nothing() -> None:
     class Full(PinningBackend):
-        def pin(self, name: str, prompt: Prompt) -> int:
+        def pin(self, name: str, prompt: Prompt, *, adapter: str = "", namespace: str = "") -> int:
             if self.pins:
                 raise tg.ParameterError("host_bytes", "full")
             return super().pin(name, prompt)

@@ -10,6 +10,7 @@ import pytest
 
 import treegram as tg
 from treegram.lang.base import GenRequest
+from treegram.lang.program import RESERVED
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 
@@ -139,7 +140,7 @@ def test_async_functions_and_generators_are_refused() -> None:
         tg.function(3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["model", "sampling", "engine", "num_threads", "progress"])
+@pytest.mark.parametrize("name", RESERVED)
 def test_reserved_parameter_names_are_refused_at_decoration(name: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def program(s, {name}): ...", namespace)

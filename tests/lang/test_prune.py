@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from treegram.lang.ir.facts import productive_rules
+from treegram.lang.ir.facts import Survey
 from treegram.lang.ir.nodes import (
     EMPTY,
     NEVER,
@@ -19,7 +19,7 @@ from treegram.lang.ir.nodes import (
     Rules,
     Seq,
 )
-from treegram.lang.ir.prune import first_loop, first_unproductive, prune
+from treegram.lang.ir.prune import first_unproductive, prune
 from treegram.lang.ir.random_text import random_text
 
 A, B = Literal("a"), Literal("b")
@@ -36,23 +36,15 @@ A, B = Literal("a"), Literal("b")
     ],
 )
 def test_dead_branches_and_unused_rules_go(rules: dict[str, Node], pruned: dict[str, Node]) -> None:
-    found = Rules("root", rules)
-    assert prune(found, productive_rules(found)).rules == pruned
+    assert prune(Survey(Rules("root", rules))).rules == pruned
 
 
 def test_the_rule_to_blame_is_named() -> None:
     dead: dict[str, Node] = {"root": Seq((A, Ref("x"))), "x": Alt((Ref("y"), Ref("y"))), "y": NEVER}
     others: list[dict[str, Node]] = [{"root": A, "y": NEVER}, {"root": Seq((A, Ref("root")))}]
     found = [Rules("root", rules) for rules in (dead, *others)]
-    blamed = [first_unproductive(rules, productive_rules(rules)) for rules in found]
+    blamed = [first_unproductive(Survey(rules)) for rules in found]
     assert blamed == ["y", None, "root"]
-
-
-def test_a_rule_that_can_be_nothing_but_itself_is_found() -> None:
-    loop: dict[str, Node] = {"root": Ref("x"), "x": Alt((A, Ref("y"))), "y": Ref("x")}
-    assert first_loop(Rules("root", loop)) == "x"
-    fine: dict[str, Node] = {"root": Alt((A, Ref("x"))), "x": Seq((B, Ref("root")))}
-    assert first_loop(Rules("root", fine)) is None
 
 
 def test_random_texts_end_even_in_deep_recursion() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -138,3 +142,19 @@ def test_whatever_is_changed_is_refused_or_still_rules(made: Compiled, data: st.
 def test_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         decode(data)
+
+
+def test_a_terminal_is_hashed_anew_by_each_process() -> None:
+    """It keeps its hash, and texts hash differently in each."""
+    code = (
+        "import pickle, sys\n"
+        "from treegram.lang.ir.nodes import Literal, Terminal\n"
+        "made = Terminal(Literal('a text'), frozenset({'excluded'}))\n"
+        "hash(made)\n"
+        "sys.stdout.buffer.write(pickle.dumps(made))\n"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+    )
+    assert pickle.loads(child.stdout) in {Terminal(Literal("a text"), frozenset({"excluded"}))}

@@ -46,10 +46,11 @@ class Process:
         host_bytes: int = 1 << 20,
         disk_bytes: int = 1 << 20,
         binding: str = BINDING,
+        writes_through: bool = False,
     ) -> None:
         ticks = count()
         self.store = FakeKVStore(n_cells, n_seqs)
-        self.folder = DiskFolder(folder, binding)
+        self.folder = DiskFolder(folder, binding, writes_through=writes_through)
         self.cache = RadixCache(
             self.store,
             host_bytes=host_bytes,
@@ -96,6 +97,22 @@ def test_a_second_process_evaluates_nothing_of_what_the_first_had(tmp_path: Path
     assert second.run([7, 8, 9, 9], "tenant") == 3
     assert second.run([7, 8, 9]) == 0
     assert second.store.written_tokens == 1 + 1 + 3
+
+
+def test_what_was_written_through_outlives_a_process_that_saves_nothing(tmp_path: Path) -> None:
+    first = Process(tmp_path, writes_through=True)
+    first.run([*PROMPT, 1, 2])
+    first.run([*PROMPT, 3])
+    stats = first.cache.stats()
+    assert stats.live_tokens == stats.written_tokens_total == 23
+    assert stats.host_bytes == 0
+    first.cache.park_idle()
+    first.cache.check_integrity()
+    assert first.cache.stats().written_tokens_total == stats.written_tokens_total
+    first.folder.close()  # until all is written; the cache is not closed
+    second = Process(tmp_path)
+    assert second.run([*PROMPT, 3, 4]) == 21
+    assert second.run([*PROMPT, 1, 2]) == 22
 
 
 def test_a_prefix_that_branches_inside_a_file_is_cut_there(tmp_path: Path) -> None:
@@ -476,9 +493,11 @@ class DiskMachine(RuleBasedStateMachine):
         n_cells=st.sampled_from([12, 24]),
         host_bytes=st.sampled_from([160, 64, 1 << 20]),
         disk_bytes=st.sampled_from([1 << 20, 3000, 1200]),
+        writes_through=st.booleans(),
     )
-    def begin(self, n_cells: int, host_bytes: int, disk_bytes: int) -> None:
+    def begin(self, n_cells: int, host_bytes: int, disk_bytes: int, writes_through: bool) -> None:
         self.n_cells, self.host_bytes, self.disk_bytes = n_cells, host_bytes, disk_bytes
+        self.writes_through = writes_through
         self.start()
 
     def start(self) -> None:
@@ -488,7 +507,12 @@ class DiskMachine(RuleBasedStateMachine):
             n_seqs=5,
             host_bytes=self.host_bytes,
             disk_bytes=self.disk_bytes,
+            writes_through=self.writes_through,
         )
+
+    @rule(tokens=SEQUENCES, namespace=st.sampled_from(["", "", "tenant"]))
+    def expect(self, tokens: list[int], namespace: str) -> None:
+        self.process.cache.expect(tokens, namespace)
 
     @rule(tokens=SEQUENCES, namespace=st.sampled_from(["", "", "tenant"]))
     def request(self, tokens: list[int], namespace: str) -> None:
@@ -534,13 +558,13 @@ class DiskMachine(RuleBasedStateMachine):
         self.process.cache.forget_live()
         self.leases.clear()
 
-    @rule(data=st.data())
-    def damage(self, data: st.DataObject) -> None:
-        found = files(self.path)
+    @rule(which=st.integers(0, 9), at=st.integers(0, 999))
+    def damage(self, which: int, at: int) -> None:
+        found = files(self.path)  # as many as the writer's thread has written
         if found:
-            path = data.draw(st.sampled_from(found))
+            path = found[which % len(found)]
             content = bytearray(path.read_bytes())
-            content[data.draw(st.integers(0, len(content) - 1))] ^= 1
+            content[at % len(content)] ^= 1
             path.write_bytes(content)
 
     @rule(namespace=st.sampled_from([None, "tenant"]))

@@ -143,3 +143,14 @@ def _is_best(tree: RadixTree, prompt: list[int], found: list[int]) -> bool:
         if len(spelled(found[:k])) == len(spelled(prompt[:before])) + size
     ]
     return any(tree.match_prefix(found[:k]).length == k for k in covered)
+
+
+def test_images_are_matched_by_their_pseudo_tokens_only() -> None:
+    """Those are negative, and spell nothing."""
+    tree = tree_of([[4, -7, -9, 4], [4, -8, 3]])
+    for written, expected in (
+        ([1, 2, -7, -9, 1, 2], [4, -7, -9, 4]),
+        ([1, 2, -8, 3], [4, -8, 3]),
+        ([1, 2, -9, 1, 2], [4, -9, 1, 2]),
+    ):
+        assert respelled(tree.root(""), as_token_array(written), SPELLING).tolist() == expected

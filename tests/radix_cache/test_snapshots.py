@@ -178,6 +178,17 @@ def test_the_least_recently_used_blob_goes_first() -> None:
     assert [cache.match(text) for text in texts] == [0, 10, 10]
 
 
+def test_what_a_waiting_request_will_find_outlives_what_was_used_after_it() -> None:
+    cache, store = new_cache(host_bytes=80, idle_cells=0)
+    for n in range(3):
+        run(cache, store, [n, *PROMPT[:3]])
+        cache.trim_idle()
+        if n == 1:
+            cache.expect([0, *PROMPT])
+            cache.expect([9])  # nothing is known of it
+    assert [cache.match([n, *PROMPT]) for n in range(3)] == [4, 0, 4]
+
+
 def test_every_id_on_loan_is_refused_and_nothing_changes() -> None:
     cache, store = new_cache(n_seqs=2)
     leases = [cache.acquire([i]) for i in range(2)]

@@ -17,6 +17,7 @@ from treegram.runtime.masks.token_trie import TokenTrie
 
 MERGES = [
     *b'", ", "ab [1,1 1,1 ,1 1.0 e0 ]] ],[ "a" "a","a" {} }, true alse rue,t 00 .0 [1] 12'.split(),
+    *b'["a ["ab" [t [[1'.split(),
     *(b', "a"', b'", "', b", 1", b"1, 1", b"], [", b'{"a": ', b'true, "b": "', b"  ", b"2, "),
 ]
 VOCABULARY = ByteTokenizer(sorted(set(MERGES))).vocabulary
@@ -25,6 +26,15 @@ TRIE = TokenTrie(VOCABULARY)
 
 def distinct(items: object) -> dict[str, object]:
     return {"type": "array", "uniqueItems": True, "items": items}
+
+
+def positions(*items: object) -> dict[str, object]:
+    return {
+        "type": "array",
+        "uniqueItems": True,
+        "prefixItems": list(items),
+        "minItems": len(items),
+    }
 
 
 def record(properties: dict[str, object]) -> dict[str, object]:
@@ -46,12 +56,11 @@ SCHEMAS: list[dict[str, object]] = [
     distinct(distinct({"type": "string"})),
     distinct(record({"a": {"type": "boolean"}, "b": {"enum": ["a", "ab"]}})),
     distinct(record({"a": distinct({"enum": [1, 12]})})),
-    {
-        "type": "array",
-        "uniqueItems": True,
-        "prefixItems": [{"type": "string"}, {"enum": ["a"]}],
-        "minItems": 2,
-    },
+    positions({"type": "string"}, {"enum": ["a"]}),
+    positions({"enum": ["a", "ab"]}, {"enum": ["a"]}),
+    positions({"enum": [True, 1, 12]}, {"enum": [1, 12, "a"]}, {"type": "boolean"}, {"enum": [1]}),
+    positions({"type": "string"}, {"enum": ["a", "ab"]}, {"enum": ["ab", "a"]}),
+    positions(distinct({"enum": [1, 2]}), {"enum": [[1], [1, 2], 1]}, {"enum": [[1]]}),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
 from treegram.runtime.generation import Generation
 from treegram.runtime.minimum import TrieCount
+from treegram.runtime.prompt import TokenPrompt
 from treegram.runtime.request import EngineRequest
 from treegram.runtime.select import Scoring, TokenTrie
 
@@ -232,7 +234,7 @@ def test_choices_are_scored_as_by_brute_force(choices: list[list[int]], prompt: 
     engine = Engine(decoder, max_running=4)
     trie = TokenTrie(choices, [EOG])
     ended: list[BaseException | None] = []
-    Scoring(engine, [(prompt, trie)], ended.append).submit()
+    Scoring(engine, [(TokenPrompt(prompt), trie)], ended.append).submit()
     run(engine)
     assert ended == [None]
     for i, choice in enumerate(choices):
@@ -248,11 +250,21 @@ def test_choices_are_scored_as_by_brute_force(choices: list[list[int]], prompt: 
 class EngineMachine(RuleBasedStateMachine):
     """Random requests, cancellations and failures under a context that is far too small."""
 
+    speculate = False
+
     def __init__(self) -> None:
         super().__init__()
         self.decoder = FakeDecoder(n_cells=40, n_seqs=6, n_batch=12)
+        self.evaluated_at_failure = -1
+        ticks = count()
         self.engine = Engine(
-            self.decoder, max_running=4, chunk_tokens=5, idle_cells=8, host_bytes=256
+            self.decoder,
+            max_running=4,
+            chunk_tokens=5,
+            idle_cells=8,
+            host_bytes=256,
+            speculate=self.speculate,
+            clock=lambda: float(next(ticks)),  # each step takes as long as any other
         )
         self.outcomes: list[Outcome] = []
 
@@ -274,7 +286,10 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule()
     def fail_to_find_a_slot(self) -> None:
-        self.decoder.failures = [NoSlot()]
+        """Not twice in a row: a request that nothing can be taken from ends with that."""
+        if self.decoder.evaluated_tokens != self.evaluated_at_failure:
+            self.evaluated_at_failure = self.decoder.evaluated_tokens
+            self.decoder.failures = [NoSlot()]
 
     @rule()
     def fail_to_load(self) -> None:
@@ -297,8 +312,16 @@ class EngineMachine(RuleBasedStateMachine):
         assert self.engine.cache.stats().locked_tokens == 0
 
 
+class SpeculatingMachine(EngineMachine):
+    """The same with drafts, which cost nothing and so are many: most prompts come again."""
+
+    speculate = True
+
+
 TestEngineMachine = EngineMachine.TestCase
 TestEngineMachine.settings = settings(max_examples=60, stateful_step_count=30)
+TestSpeculatingMachine = SpeculatingMachine.TestCase
+TestSpeculatingMachine.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 def test_a_callback_that_raises_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:

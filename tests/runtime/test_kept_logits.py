@@ -13,6 +13,7 @@ from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
 from treegram.runtime.generation import Generation
 from treegram.runtime.kept_logits import KeptLogits, prefix_digest
+from treegram.runtime.prompt import TokenPrompt
 from treegram.runtime.request import EngineRequest
 from treegram.runtime.select import Scoring, TokenTrie
 
@@ -74,7 +75,7 @@ def test_a_repeated_select_evaluates_its_choices_and_no_prompt() -> None:
     for _ in range(2):
         tries.append(TokenTrie(choices, [0]))
         ended: list[BaseException | None] = []
-        Scoring(engine, [(prompt, tries[-1])], ended.append).submit()
+        Scoring(engine, [(TokenPrompt(prompt), tries[-1])], ended.append).submit()
         before = decoder.evaluated_tokens
         run(engine)
         assert ended == [None]

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -36,6 +37,7 @@ from treegram.lang.errors import (
 from treegram.lang.grammar import Grammar
 from treegram.lang.json_schema.layout import Layout
 from treegram.lang.sampling import SamplingParams
+from treegram.radix_cache.disk import SUFFIX
 from treegram.runtime.base import LoadedModel
 from treegram.runtime.engine_process import ModelProcess
 from treegram.runtime.engine_process.process import EngineProcess
@@ -65,6 +67,12 @@ def streaming(model: ModelProcess) -> Handle:
 
 def kill(model: ModelProcess, number: int = signal.SIGKILL) -> None:
     os.kill(model.pid, number)
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
 
 
 def wait_gone(pid: int) -> None:
@@ -315,10 +323,14 @@ def test_the_engine_ends_with_its_parent(embedded_path: Path, end: str) -> None:
         os.killpg(parent.pid, signal.SIGKILL)
 
 
-def test_prefixes_on_disk_outlive_a_crash(embedded_path: Path, tmp_path: Path) -> None:
-    """What had been saved before is found by the next process."""
+@pytest.mark.parametrize("disk_write", ["back", "through"])
+def test_prefixes_on_disk_outlive_a_crash(
+    embedded_path: Path, tmp_path: Path, disk_write: Literal["back", "through"]
+) -> None:
+    """What had been saved before is found by the next process: at the end of the request that
+    computed it, if writing goes through, else when a model was closed."""
     shots = "".join(f"Word: {w}\nLength: {len(w)}\n\n" for w in "owl heron falcon ibis".split())
-    options = replace(OPTIONS, disk_bytes=1 << 28, disk_folder=tmp_path)
+    options = replace(OPTIONS, disk_bytes=1 << 28, disk_folder=tmp_path, disk_write=disk_write)
 
     def ask(model: ModelProcess, word: str) -> GenResult:
         request = GenRequest((Text(f"{shots}Word: {word}\nLength:"),), max_tokens=2)
@@ -326,11 +338,14 @@ def test_prefixes_on_disk_outlive_a_crash(embedded_path: Path, tmp_path: Path) -
         assert isinstance(result, GenResult)
         return result
 
-    saved = ModelProcess("smollm2", embedded_path, options)
-    ask(saved, "stork")
-    saved.close()
     model = ModelProcess("smollm2", embedded_path, options)
     try:
+        ask(model, "stork")
+        if disk_write == "back":
+            model.close()
+            model = ModelProcess("smollm2", embedded_path, options)
+        else:
+            wait_for(lambda: any(tmp_path.glob(f"*{SUFFIX}")))
         kill(model)  # what is asked meanwhile goes to the next process
         assert ask(model, "goose").usage.cached_tokens > 20
     finally:

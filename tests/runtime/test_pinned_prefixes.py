@@ -114,6 +114,8 @@ def test_the_priority_of_a_request_reaches_the_eviction_policy() -> None:
 def test_an_unknown_policy_is_refused_before_anything_is_loaded() -> None:
     with pytest.raises(tg.ParameterError, match=r"eviction: expected lru, lfu, .*; got 'fifo'"):
         ModelOptions(eviction="fifo")  # type: ignore[arg-type]  # the mistake that is tested
+    with pytest.raises(tg.ParameterError, match="disk_write: expected back, through; got 'none'"):
+        ModelOptions(disk_write="none")  # type: ignore[arg-type]  # the mistake that is tested
 
 
 @tg.function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -38,6 +39,12 @@ class MaskMatcher:
 
     def forced(self) -> list[int]:
         return []
+
+    def open_tokens(self) -> list[int]:
+        return []
+
+    def legal_prefix(self, tokens: Sequence[int]) -> int:
+        return len(tokens)
 
 
 def distribution(params: SamplingParams, mask: list[bool]) -> dict[int, float]:
@@ -177,3 +184,10 @@ def test_a_tiny_temperature_is_greedy() -> None:
 def test_a_bias_that_is_no_number_is_refused(bias: float) -> None:
     with pytest.raises(ParameterError, match="logit_bias"):
         SamplingParams(logit_bias={3: bias})
+
+
+def test_images_in_the_prompt_are_no_occurrences() -> None:
+    """They are negative numbers there, which would count from the end of the vocabulary."""
+    params = SamplingParams(temperature=0.0, repetition_penalty=2.0)
+    for prompt, best in (((-5, -2), 1), ((0, -(2**31)), 1), ((1, -5), 4)):
+        assert Sampler(params, prompt).draw(LOGITS, None).token == best

@@ -27,6 +27,12 @@ from treegram.runtime.server.gate import Gate
 from treegram.runtime.server.openai_requests import HARMLESS
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
+IMAGE_URL = "messages[0].content[0].image_url.url"
+
+
+def image_at(url: object) -> dict[str, Any]:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    return {"messages": [{"role": "user", "content": [part]}]}
 
 
 @tg.function
@@ -83,10 +89,19 @@ def error_of(response: Any, status: int) -> dict[str, Any]:
         ({"regex": "\ud800"}, "regex", "surrogate"),
         ({"json_schema": 3}, "json_schema", "valid dictionary"),
         (
-            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            "messages[0].content[0].type",
+            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            "messages[0].content[0]",
             "'text'",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages[0].content[0].image_url",
+            "missing",
+        ),
+        (image_at("http://example.com/cat.png"), IMAGE_URL, "nothing is fetched"),
+        (image_at("file:///etc/hostname"), IMAGE_URL, "nothing is fetched"),
+        (image_at("data:image/png;base64,AAAA"), IMAGE_URL, "expected a PNG"),
+        (image_at(3), IMAGE_URL, "expected a text"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content", "surrogate"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {}}},

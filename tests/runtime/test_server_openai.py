@@ -23,6 +23,7 @@ from treegram.lang.base import (
 )
 from treegram.lang.errors import EngineError
 from treegram.lang.grammar import Grammar
+from treegram.lang.images import picture_of
 from treegram.lang.json_schema.layout import Layout
 from treegram.lang.sampling import SamplingParams
 from treegram.lang.scripted import Answer, ScriptedBackend
@@ -154,6 +155,22 @@ def test_every_sampling_field_reaches_the_engine(
     assert first.stop_regex == "x+"
     assert first.ignore_eos
     assert (first.namespace, first.priority) == ("tenant", 3)
+
+
+def test_an_image_in_a_message_is_one_in_the_prompt(
+    start: Callable[[ScriptedBackend], Setup],
+) -> None:
+    setup = start(ScriptedBackend("a dot"))
+    dot = picture_of(b"GIF89a\1\0\1\0" + bytes(20))
+    content: Any = [
+        {"type": "text", "text": "What is "},
+        {"type": "image_url", "image_url": {"url": dot.data_url, "detail": "auto"}},
+        {"type": "text", "text": "?"},
+    ]
+    setup.client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": content}]
+    )
+    assert setup.request().prompt[1:4] == (Text("What is "), dot, Text("?"))
 
 
 def test_defaults_are_those_of_the_openai_api(start: Callable[[ScriptedBackend], Setup]) -> None:

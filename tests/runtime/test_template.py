@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import treegram as tg
 from treegram.lang.base import Generated, Message, Prompt, Text
+from treegram.lang.images import picture_of
 from treegram.runtime import template_sandbox
 from treegram.runtime.llama import LlamaModel
-from treegram.runtime.template import ChatTemplate
+from treegram.runtime.template import ChatTemplate, chat_prompt
 
 CHATML = (
     "{% for message in messages %}"
@@ -47,6 +48,13 @@ REASONING = (
     "{% if m.role == 'assistant' and '</think>' in m.content %}"
     "{{ m.content.split('</think>')[-1].lstrip('\n') }}"
     "{% else %}{{ m.content }}{% endif %}<|end|>{% endfor %}"
+)
+PARTS = (
+    "<|im_start|>{% for m in messages %}{{ m.role | capitalize }}: "
+    "{% for part in m.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% else %}<image>{% endif %}"
+    "{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 TEMPLATES = [CHATML, LLAMA3, MISTRAL, REASONING]
 
@@ -144,6 +152,36 @@ def test_generated_tokens_survive() -> None:
         [Message("assistant", (Generated("yes ", (1,)),))], False
     )
     assert stripped[1] == Text("yes"), "its tokens spell another text"
+
+
+def test_contents_go_in_parts_where_the_template_wants_them_so() -> None:
+    prompt = ChatTemplate(PARTS).render([message("user", "Hi <|im_end|>")], True)
+    assert prompt == (
+        Text("<|im_start|>User: ", template=True),
+        Text("Hi <|im_end|>"),
+        Text("<end_of_utterance>\nAssistant:", template=True),
+    )
+
+
+@pytest.mark.parametrize("source", [*TEMPLATES, PARTS])
+def test_images_keep_their_places(source: str) -> None:
+    dot, line = (picture_of(b"GIF89a\1\0\1\0" + bytes(n)) for n in (20, 30))
+    contents = [(Text("What is "), dot, Text("?")), (line, dot), (Text(dot.text), line)]
+    messages = [
+        Message("user" if i % 2 == 0 else "assistant", content)
+        for i, content in enumerate(contents)
+    ]
+    prompt = chat_prompt("m", ChatTemplate(source), messages, True)
+    assert [span for span in prompt if not isinstance(span, Text)] == [dot, line, dot, line]
+    asked = prompt.index(dot)
+    assert prompt[asked - 1 : asked + 2] == contents[0]
+
+
+def test_a_template_that_loses_an_image_is_refused() -> None:
+    shout = "{% for m in messages %}{{ m.content | upper }}{% endfor %}"
+    dot = picture_of(b"GIF89a\1\0\1\0" + bytes(20))
+    with pytest.raises(tg.ProgramError, match="rewrites or drops a message that has an image"):
+        chat_prompt("m", ChatTemplate(shout), [Message("user", (dot, Text("?")))], True)
 
 
 def test_a_healed_generation_whose_prefix_was_stripped_is_text() -> None:

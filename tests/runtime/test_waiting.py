@@ -184,3 +184,47 @@ def test_with_room_for_one_request_each_shared_prefix_is_evaluated_once() -> Non
     rng.shuffle(prompts)
     trie = {tuple(p[:k]) for p in prompts for k in range(1, len(p) + 1)}
     assert run_groups(prompts) == len(trie)
+
+
+def test_what_a_waiting_request_will_find_outlives_what_nobody_waits_for() -> None:
+    """The last in the queue finds its prompt, though the cache has seen twice its size since."""
+    engine = Engine(FakeDecoder(n_cells=64), max_running=1, idle_cells=0, host_bytes=8 * 70)
+    prompts = [[31] * 20, *([n] * 20 for n in range(1, 7)), [*[31] * 19, 1]]
+    requests: list[EngineRequest] = []
+    for prompt in prompts:
+        generation = Generation(GenRequest((), max_tokens=1), VOCABULARY)
+        request = EngineRequest(list(prompt), 19, lambda *_: None, generation)
+        engine.submit(request)
+        requests.append(request)
+        if len(requests) == 1:
+            engine.step()
+    while engine.stats().waiting or engine.stats().running:
+        engine.step()
+    assert [request.cached_tokens for request in requests] == [0] * 7 + [19]
+
+
+def test_each_that_waits_has_its_turn() -> None:
+    queue = WaitingQueue()
+    requests = [waiting([n]) for n in (3, 1, 2)]
+    for request in requests:
+        queue.add(request)
+    assert [queue.in_turn() for _ in range(4)] == [*requests, requests[0]]
+    queue.remove(requests[1], admitted=True)
+    assert [queue.in_turn() for _ in range(3)] == [requests[2], requests[0], requests[2]]
+    queue.clear()
+    assert queue.in_turn() is None
+
+
+def test_nobody_waits_for_a_request_that_known_logits_have_finished() -> None:
+    """It holds no lease, and computes nothing that another could share."""
+    engine = Engine(FakeDecoder(), idle_cells=0, host_bytes=0)
+    ended: list[BaseException | None] = []
+    for prompts in ([[1, 2, 3, 4]], [[1, 2, 3, 4], [1, 2, 3, 4, 5]]):
+        for prompt in prompts:
+            generation = Generation(GenRequest((), max_tokens=1), VOCABULARY)
+            engine.submit(
+                EngineRequest(prompt, len(prompt) - 1, lambda _, e: ended.append(e), generation)
+            )
+        while engine.stats().waiting or engine.stats().running:
+            engine.step()
+    assert ended == [None] * 3

@@ -6,12 +6,17 @@ Layer ratios are those of real models; widths are as small as llama.cpp takes. T
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
-from gguf import GGUFWriter, TokenType
+from gguf import GGUFValueType, GGUFWriter, TokenType
+from numpy.typing import NDArray
+
+Weights: TypeAlias = NDArray[np.float32]
 
 WIDTH = 64
 HEADS, KV_HEADS = 4, 2
@@ -32,6 +37,7 @@ class _Writer:
 
     def __init__(self, path: Path, architecture: str, n_layers: int) -> None:
         self.gguf = GGUFWriter(path, architecture)
+        self.merged: Mapping[str, Weights] = {}
         self._rng = np.random.default_rng(7)
         self.gguf.add_block_count(n_layers)
         self.gguf.add_context_length(4096)
@@ -55,7 +61,7 @@ class _Writer:
 
     def tensor(self, name: str, *shape: int, low: float, high: float) -> None:
         """A tensor with numbers of [low, high)."""
-        data = self._rng.uniform(low, high, shape)
+        data = self._rng.uniform(low, high, shape) + self.merged.get(name, 0)
         self.gguf.add_tensor(name, data.astype(np.float32))
 
     def matrix(self, name: str, n_out: int, n_in: int, *, scale: float = 1.0) -> None:
@@ -197,6 +203,70 @@ def write_tiny_model(name: str, folder: Path) -> Path:
     """The GGUF of one of `ARCHITECTURES`, written into `folder`."""
     path = folder / f"tiny-{name}.gguf"
     ARCHITECTURES[name](path).close()
+    return path
+
+
+def write_plain_model(path: Path, merged: Mapping[str, Weights] = MappingProxyType({})) -> Path:
+    """A GGUF of plain attention layers, whose memory can be cut anywhere, at `path`.
+
+    `merged` is added to the weights of those names, as `lora` makes them.
+    """
+    writer = _Writer(path, "llama", n_layers := 2)
+    writer.merged = merged
+    writer.gguf.add_feed_forward_length(FFN_WIDTH)
+    writer.gguf.add_head_count(HEADS)
+    writer.gguf.add_head_count_kv(KV_HEADS)
+    writer.norm("output_norm")
+    for i in range(n_layers):
+        writer.norm(f"blk.{i}.attn_norm")
+        writer.attention(f"blk.{i}")
+        writer.feed_forward(f"blk.{i}")
+    writer.close()
+    return path
+
+
+def lora(seed: int, rank: int = 4) -> dict[str, tuple[Weights, Weights]]:
+    """A random LoRA of `write_plain_model`'s weights: A and B by the tensor's name."""
+    rng = np.random.default_rng(seed)
+    shapes = {"attn_q": (WIDTH, WIDTH), "attn_v": (KV_HEADS * HEAD_WIDTH, WIDTH)}
+    shapes["ffn_down"] = (WIDTH, FFN_WIDTH)
+    return {
+        f"blk.{i}.{name}.weight": (
+            (rng.standard_normal((rank, n_in)) / n_in**0.5).astype(np.float32),
+            (rng.standard_normal((n_out, rank)) / rank**0.5).astype(np.float32),
+        )
+        for i in range(2)
+        for name, (n_out, n_in) in shapes.items()
+    }
+
+
+def write_adapter(
+    path: Path,
+    tensors: Mapping[str, tuple[Weights, Weights]],
+    *,
+    architecture: str = "llama",
+    alpha: float,
+    invoked_by: Sequence[int] = (),
+) -> Path:
+    """A LoRA adapter as GGUF, at `path`: B A alpha / rank is added to each weight."""
+    gguf = GGUFWriter(path, architecture)
+    gguf.add_type("adapter")
+    gguf.add_string("adapter.type", "lora")
+    gguf.add_float32("adapter.lora.alpha", alpha)
+    if invoked_by:
+        gguf.add_key_value(
+            "adapter.alora.invocation_tokens",
+            invoked_by,
+            GGUFValueType.ARRAY,
+            GGUFValueType.UINT32,
+        )
+    for name, (a, b) in tensors.items():
+        gguf.add_tensor(f"{name}.lora_a", a)
+        gguf.add_tensor(f"{name}.lora_b", b)
+    gguf.write_header_to_file()
+    gguf.write_kv_data_to_file()
+    gguf.write_tensors_to_file()
+    gguf.close()
     return path
 
 

@@ -1,0 +1,44 @@
+"""What stays of a text that outgrows the context, where its request says `overflow="shift"`.
+
+    text       sinks | dropped, oldest first | the rest
+    context    sinks | the rest              | room for half a context more
+
+Models lean on the first tokens whatever these say, so some of them stay as attention sinks
+(StreamingLLM, arXiv:2309.17453). The rest is evaluated anew behind them, as a prompt of its own: KV
+is not moved to other positions, because its cells are shared, and it knows of what was dropped. So
+the model sees exactly the tokens that are left, the cache has them under their own prefix, and the
+price is half a context of prefill for half a context of text.
+
+What is dropped depends on the length of the text alone: samples of one prompt, and a conversation
+that comes back, meet the same windows in the cache.
+"""
+
+from __future__ import annotations
+
+from ..lang.errors import ParameterError
+from .request import EngineRequest
+
+
+def shift(request: EngineRequest, n_cells: int) -> None:
+    """Drops as many tokens of a request as a context of `n_cells` asks for; none where it fits.
+
+    The request must hold no lease. Raises ParameterError if the sinks take most of the context.
+    """
+    sinks = request.sinks
+    if sinks is None:
+        return
+    if sinks > n_cells // 2:
+        raise ParameterError(
+            "sinks", f"expected at most half the context of {n_cells} tokens, got {sinks}"
+        )
+    whole = len(request.tokens) + request.dropped_tokens
+    more = dropped_tokens(whole, sinks, n_cells) - request.dropped_tokens
+    del request.tokens[sinks : sinks + more]
+    request.dropped_tokens += more
+
+
+def dropped_tokens(n_tokens: int, sinks: int, n_cells: int) -> int:
+    """How many of `n_tokens` are gone when so many have been said; a cell is left for the next."""
+    most = n_cells - 1
+    step = (most - sinks) // 2
+    return step * -(-max(0, n_tokens - most) // step)
