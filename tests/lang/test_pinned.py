@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import treegram as tg
@@ -24,7 +26,7 @@ class PinningBackend(tg.ScriptedBackend):
         self.pins.pop(name, None)
 
 
-def cached(program: tg.Program, *args: object, **kwargs: object) -> str:
+def cached(program: tg.Program, *args: object, **kwargs: Any) -> str:
     """The text of the prefix."""
     backend = PinningBackend()
     program.cache(*args, model=backend, **kwargs)
