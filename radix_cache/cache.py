@@ -203,6 +203,21 @@ class RadixCache:
         lease.length += n
         self._tiers.private_tokens += n
 
+    def share(self, source: Lease, lease: Lease, length: int) -> None:
+        """Extends a lease to `length` tokens by those of another one that begins with the same.
+
+        No data moves. The cells count for both leases until they are committed or dropped.
+        """
+        self._check_open(source)
+        self._check_open(lease)
+        if source.namespace != lease.namespace or not lease.length <= length <= source.length:
+            raise ValueError(
+                f"share {length} tokens of {source.length} in {source.namespace!r}; expected at "
+                f"least the {lease.length} of the lease in {lease.namespace!r}"
+            )
+        self._tiers.store.copy(source.seq, lease.seq, lease.length, length)
+        self.extend(lease, length - lease.length)
+
     def commit(self, lease: Lease, tokens: Tokens) -> None:
         """Puts private tokens into the tree, where others can share them at once.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..radix_cache.cache import RadixCache
 from ..radix_cache.prefix_cache import PrefixCache
 from ..radix_cache.tree import as_token_array
 from .base import Decoder, Logits
@@ -62,12 +63,20 @@ class Delivery:
             request.error = error
 
     def computed(self, piece: Slice) -> None:
-        """Hands a request the logits of its share of the batch, and commits its prefill."""
+        """Hands requests the logits of their share of the batch, and commits their prefill."""
         request = piece.request
         assert request.lease is not None
         if piece.is_drawn:
-            right = self._draw_along(piece)
-            self._cache.truncate(request.lease, piece.stop + right)
+            stop = piece.stop  # of the text before anything is drawn
+            for other in piece.others:
+                assert isinstance(self._cache, RadixCache)
+                assert other.lease is not None
+                right = self._draw_along(piece, other)
+                self._cache.share(request.lease, other.lease, stop + right)
+            right = self._draw_along(piece, request)
+            if self._speculation is not None and piece.draft:
+                self._speculation.learn(request, piece.draft, right)
+            self._cache.truncate(request.lease, stop + right)
         elif request.generation is None:
             self._score_along(piece)
         if piece.start < request.prefill_tokens and not request.is_finished:
@@ -75,12 +84,12 @@ class Delivery:
             tokens = request.prefill if is_prompt else request.tokens
             self._cache.commit(request.lease, tokens[: request.computed])
 
-    def _draw_along(self, piece: Slice) -> int:
-        """Draws behind the request's own tokens, and on behind a draft while it is right.
+    def _draw_along(self, piece: Slice, request: EngineRequest) -> int:
+        """Draws behind a request's own tokens, and on behind the slice's draft while it is right.
 
         Returns how many drafted tokens were right.
         """
-        request, draft = piece.request, piece.draft.tokens
+        draft = piece.draft.tokens
         right, behind = 0, piece.stop
         goes_on = True
         while goes_on:
@@ -96,8 +105,6 @@ class Delivery:
         if request.is_finished and request.error is None:
             # the last tokens need no evaluation: nothing comes after them
             self._tally.need(request.tokens[:behind], request.namespace)
-        if self._speculation is not None and draft:
-            self._speculation.learn(request, piece.draft, right)
         return right
 
     def _score_along(self, piece: Slice) -> None:

@@ -277,8 +277,9 @@ class Engine:
         if self._decode(batch, slices):
             for piece in slices:
                 self._delivery.computed(piece)
-                if piece.request.is_finished:
-                    self._retire(piece.request, piece.request.error)
+                for request in (piece.request, *piece.others):
+                    if request.is_finished:
+                        self._retire(request, request.error)
             self.cache.trim_idle()
         self._tally.step(self._clock() - began)
 

@@ -8,11 +8,12 @@ request that would compute a prefix which a running one is about to finish waits
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..radix_cache.base import CacheFull
+from ..radix_cache.cache import RadixCache
 from ..radix_cache.prefix_cache import PrefixCache
 from ..radix_cache.tree import TokenArray, common_prefix
 from .base import Batch
@@ -28,7 +29,9 @@ from .waiting import WaitingQueue
 class Slice:
     """One request's share of a batch: tokens [start, stop) of it and a draft of what comes next.
 
-    `at`: the batch index of the first.
+    Attributes:
+        at: the batch index of the first.
+        others: requests whose texts are the same up to now, and which draw from the same logits.
     """
 
     request: EngineRequest
@@ -36,6 +39,7 @@ class Slice:
     stop: int
     draft: Draft = NO_DRAFT
     at: int = 0
+    others: list[EngineRequest] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.stop - self.start + len(self.draft)
@@ -193,11 +197,11 @@ class Scheduler:
         """Makes room for a batch, with drafts if there is room for them, too."""
         if self._speculation is not None and not slices[0].request.is_at_image:
             self._speculation.add_drafts(slices, self._most - sum(map(len, slices)))
-            if self.cache.reserve(sum(map(len, slices))):
+            if self.cache.reserve(_most_cells(slices)):
                 return True
             for piece in slices:
                 piece.draft = NO_DRAFT
-        return self.cache.reserve(sum(map(len, slices)))
+        return self.cache.reserve(_most_cells(slices))
 
     def _slices(self) -> list[Slice]:
         running = self._turns.of(self.running)
@@ -213,7 +217,7 @@ class Scheduler:
         slices: list[Slice] = []
         used = 0
         for request in (*short, *long):
-            if request.is_at_image != is_image:
+            if request.is_at_image != is_image or self._joins(request, slices):
                 continue
             n = min(request.run_tokens, budget - used)
             if n <= 0:
@@ -225,6 +229,25 @@ class Scheduler:
             slices.append(Slice(request, request.computed, request.computed + n))
             used += n
         return slices
+
+    def _joins(self, request: EngineRequest, slices: list[Slice]) -> bool:
+        """Adds a request to the slice of one that has the same text to evaluate, if there is one.
+
+        Prompts are never evaluated twice, see `_awaited`; this is about texts that were drawn.
+        """
+        if not isinstance(self.cache, RadixCache) or request.computed < request.prefill_tokens:
+            return False
+        for piece in slices:
+            other = piece.request
+            if (
+                piece.is_drawn
+                and piece.start == request.computed >= other.prefill_tokens
+                and other.namespace == request.namespace
+                and other.tokens == request.tokens
+            ):
+                piece.others.append(request)
+                return True
+        return False
 
     def _batch(self, slices: list[Slice]) -> Batch:
         total = sum(map(len, slices))
@@ -288,6 +311,11 @@ class Scheduler:
     def _lift_limits(self) -> None:
         self._allowed = self._max_running
         self._most = self._n_batch
+
+
+def _most_cells(slices: list[Slice]) -> int:
+    """Cells that a batch takes once those who share logits have gone their own ways."""
+    return sum(len(s) * (1 + len(s.others)) for s in slices)
 
 
 def _embeddings(slices: list[Slice]) -> Embeddings | None:

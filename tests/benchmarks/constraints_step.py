@@ -22,7 +22,9 @@ def decode_step_s(threads: int) -> float:
     The fastest, because another load on the machine would flatter everything that is measured
     against it.
     """
-    with Runtime(options=ModelOptions(n_threads=threads, prepared_bytes=0)) as runtime:
+    with Runtime(
+        options=ModelOptions(n_threads=threads, prepared_bytes=0, speculate=False)
+    ) as runtime:
         model = runtime.model()
         write.run(TOKENS, model=model)
         means = []

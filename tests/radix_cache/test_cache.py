@@ -366,6 +366,38 @@ def test_a_fork_shares_cells() -> None:
     assert (store.written_tokens, store.held_cells) == (12, 12)
 
 
+def test_a_lease_goes_on_with_what_another_has_not_committed() -> None:
+    cache, store = new_cache()
+    lease = start(cache, store, PROMPT)
+    twin = cache.fork(lease)
+    evaluate(cache, store, lease, [1, 2, 3])
+    cache.share(lease, twin, len(PROMPT) + 2)
+    evaluate(cache, store, twin, [4])
+    assert store.read(twin.seq) == [*PROMPT, 1, 2, 4]
+    assert (store.held_cells, cache.stats().private_tokens) == (14, 6)
+    cache.release(lease)
+    cache.check_integrity()
+    assert store.read(twin.seq) == [*PROMPT, 1, 2, 4]
+    cache.commit(twin, [*PROMPT, 1, 2, 4])
+    cache.release(twin)
+    check(cache, store)
+    with pytest.raises(ValueError, match="released"):
+        cache.share(lease, twin, 12)
+
+
+def test_a_shared_part_that_both_commit_is_one() -> None:
+    cache, store = new_cache()
+    lease = start(cache, store, PROMPT)
+    twin = cache.fork(lease)
+    evaluate(cache, store, lease, [1, 2])
+    cache.share(lease, twin, len(PROMPT) + 2)
+    for one in (lease, twin):
+        cache.commit(one, [*PROMPT, 1, 2])
+        cache.release(one)
+    check(cache, store)
+    assert (store.held_cells, store.written_tokens) == (12, 12)
+
+
 def test_namespaces_never_share() -> None:
     cache, store = new_cache()
     run(cache, store, PROMPT, "a")
@@ -619,6 +651,7 @@ def misuses() -> list[tuple[Callable[[RadixCache, Lease], object], str]]:
         (lambda cache, lease: cache.truncate(lease, 9), "truncate to 9 tokens; expected 10"),
         (lambda cache, lease: cache.truncate(lease, 12), "truncate to 12 tokens"),
         (lambda cache, lease: cache.fork(lease), "1 tokens are not committed"),
+        (lambda cache, lease: cache.share(lease, lease, 12), "share 12 tokens of 11"),
     ]
 
 

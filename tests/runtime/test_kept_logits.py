@@ -49,8 +49,7 @@ def test_a_fork_of_n_evaluates_its_prompt_once_and_not_one_token_more() -> None:
     assert len({tuple(g.tokens) for g in first}) == 1
     stats = engine.stats()
     assert stats.minimum_tokens == 5 + 3, "the last of four tokens is never evaluated"
-    # the branches decode side by side, each in cells of its own, from the logits of the first
-    assert decoder.evaluated_tokens == 5 + 6 * 3
+    assert decoder.evaluated_tokens == 5 + 3, "as long as they are the same, they share"
 
 
 def test_a_repeated_request_for_one_token_evaluates_nothing() -> None:
