@@ -56,7 +56,10 @@ def read_picture(source: object) -> Picture:
         return picture_of_url(source)
     if isinstance(source, (str, Path)):
         try:
-            data = Path(source).expanduser().read_bytes()
+            path = Path(source).expanduser()
+            if path.exists() and not path.is_file():  # a device may have no end
+                raise ParameterError("source", f"{source}: is no plain file")
+            data = path.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             reason = getattr(error, "strerror", None) or error
             raise ParameterError("source", f"{source}: {reason}") from error
@@ -89,10 +92,9 @@ def picture_of_url(url: str) -> Picture:
 def picture_of(data: bytes, name: str = "the image") -> Picture:
     """The image in a file's bytes. Raises ParameterError, which calls it `name`."""
     if _media_type(data) is None:
-        starts = f"starts with {data[:8]!r}" if data else "is empty"
-        raise ParameterError(
-            "source", f"{name} {starts}; expected a PNG, JPEG, GIF or BMP file: convert it"
-        )
+        # what is in it is not told: a program may have been given the path by a client
+        what = "is no PNG, JPEG, GIF or BMP file: convert it" if data else "is empty"
+        raise ParameterError("source", f"{name} {what}")
     width, height = _size(data)
     if not width or not height:
         raise ParameterError("source", f"{name} is damaged: its header gives no width and height")
@@ -116,6 +118,8 @@ def _size(data: bytes) -> tuple[int, int]:
         return int.from_bytes(data[start:stop], "big" if big else "little")
 
     match _media_type(data):
+        case "image/png" if data[12:16] != b"IHDR":  # decoders pass over other chunks
+            return 0, 0
         case "image/png":
             return number(16, 20, big=True), number(20, 24, big=True)
         case "image/gif":

@@ -9,7 +9,7 @@ because its KV is cached: so a prompt first goes along orders that were used, th
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +34,14 @@ class OrderReport:
     total: int
     saved: int
     saved_as_given: int
+
+    def __add__(self, other: OrderReport) -> OrderReport:
+        return OrderReport(
+            self.prompts + other.prompts,
+            self.total + other.total,
+            self.saved + other.saved,
+            self.saved_as_given + other.saved_as_given,
+        )
 
 
 @dataclass(slots=True)
@@ -112,6 +120,37 @@ class OrderPlanner:
     def _rank(self, block: str) -> tuple[int, str]:
         # equal counts: by content, which is the same in every list
         return (-max(self._counts[block], self._foreseen[block]), block)
+
+
+class OrderPlanners:
+    """The planners of one program, one for each adapter and namespace. Thread-safe.
+
+    Prompts of different ones share nothing, and an order must not tell one tenant what another's
+    prompts held. The least recently used one is forgotten when there are too many.
+    """
+
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._planners: OrderedDict[tuple[str, str], OrderPlanner] = OrderedDict()
+        self._forgotten = OrderReport(0, 0, 0, 0)
+
+    def of(self, adapter: str, namespace: str) -> OrderPlanner:
+        """The planner for prompts under an adapter and in a namespace."""
+        with self._lock:
+            planner = self._planners.setdefault((adapter, namespace), OrderPlanner())
+            self._planners.move_to_end((adapter, namespace))
+            if len(self._planners) > self.MOST:
+                _, oldest = self._planners.popitem(last=False)
+                self._forgotten += oldest.report()
+            return planner
+
+    def report(self) -> OrderReport:
+        """What all of them have saved so far."""
+        with self._lock:
+            reports = [planner.report() for planner in self._planners.values()]
+            return sum(reports, start=self._forgotten)
 
 
 def _count(counts: Counter[str], blocks: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from .base import Backend, EngineName
 from .context import Execution, Where
 from .errors import ProgramError
 from .interpreter import note_line
-from .ordering import OrderPlanner, OrderReport
+from .ordering import OrderPlanners, OrderReport
 from .pinned import PinnedPrefix, PrefixState, Unknown, pin_prefix
 from .provider import resolve_model
 from .run_options import RunOptions
@@ -54,7 +54,7 @@ class Program:
     ) -> None:
         parameters = _checked_parameters(fn)
         self.fn = fn
-        self._orders = OrderPlanner()
+        self._orders = OrderPlanners()
         self.name: str = getattr(fn, "__name__", type(fn).__name__)
         self.doc = inspect.getdoc(fn) or ""
         self._bound = dict(bound or {})
@@ -189,7 +189,7 @@ class Program:
         backend = resolve_model(model)
         options = _options(sampling, engine, adapter, namespace, priority)
         rows = list(batch.checked_rows(rows))
-        self._orders.foresee(rows)
+        self._orders.of(adapter, namespace).foresee(rows)
         return batch.run(
             rows,
             new_state=lambda: self._new_state(backend, options),
@@ -271,7 +271,8 @@ class Program:
         return self._orders.report()
 
     def _new_state(self, model: str | Backend | None, options: RunOptions) -> State:
-        return State(Execution(resolve_model(model), self.name, options, self._orders))
+        orders = self._orders.of(options.adapter, options.namespace)
+        return State(Execution(resolve_model(model), self.name, options, orders))
 
     def _run_row(self, state: State, row: object) -> None:
         if isinstance(row, Mapping):

@@ -252,6 +252,8 @@ class TieredTree(SavedTree):
         for node in bottom.path()[1:]:
             if node.file is not None and not node.file.is_lost:
                 continue
+            if self.folder is None or not self.folder.takes_writes or self.folder.would_wait:
+                break  # copying it out would be for nothing
             had_blob = node.blob is not None
             with suppress(MemoryError):
                 self.save_own(node)

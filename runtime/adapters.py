@@ -16,7 +16,7 @@ from pathlib import Path
 from ..lang.errors import ModelError, ParameterError
 from .gguf_check import check_adapter
 from .gguf_tensors import read_tensors
-from .kv_binding import fingerprint
+from .kv_binding import whole_digest
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Adapters:
         for name, path in paths.items():
             check_adapter(path, base)
             _check_weights(name, path)
-        self._contents = {"": ""} | {name: fingerprint(path) for name, path in paths.items()}
+        self._contents = {"": ""} | {name: whole_digest(path) for name, path in paths.items()}
 
     def namespace(self, adapter: str, own: str) -> str:
         """Where in the cache a request with an adapter and a namespace of its own belongs.

@@ -288,7 +288,7 @@ class Engine:
         if request.lease is not None:
             try:
                 request.image_rows(request.computed, len(request.tokens))
-            except EngineError as error:
+            except Exception as error:
                 request.error = error
 
     def _take_inbox(self) -> None:

@@ -9,6 +9,16 @@ SAMPLES = 64
 SAMPLE_BYTES = 64 << 10
 
 
+def whole_digest(path: Path) -> str:
+    """A name for all of a file (32 hex digits), for files that may differ in a single tensor."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, _blake2b).hexdigest()
+
+
+def _blake2b() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
+
+
 def fingerprint(path: Path) -> str:
     """A name for the content of a GGUF file (32 hex digits), without reading all of it.
 

@@ -93,7 +93,8 @@ class _Sampler:
             raise GrammarError(f"llama.cpp refuses this grammar:\n{gbnf}")
         self.model = model  # owns the vocabulary that the sampler points to
         self.handle = handle
-        weakref.finalize(self, ll.llama_sampler_free, handle)
+        # not at exit: the engine's thread may be sampling then
+        weakref.finalize(self, ll.llama_sampler_free, handle).atexit = False
 
     def clone(self) -> _Sampler:
         return _Sampler(self.model, None, ll.llama_sampler_clone(self.handle))

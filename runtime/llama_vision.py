@@ -120,7 +120,8 @@ class LlamaImage:
     def __init__(self, projector: Any, bitmap: Any, n_embd: int) -> None:
         self._projector, self._n_embd = projector, n_embd
         self._chunks: Any = mtmd.mtmd_input_chunks_init()
-        weakref.finalize(self, mtmd.mtmd_input_chunks_free, self._chunks)
+        # not at exit: the engine's thread may be encoding then
+        weakref.finalize(self, mtmd.mtmd_input_chunks_free, self._chunks).atexit = False
         marker = mtmd.mtmd_default_marker()
         text = mtmd.mtmd_input_text(marker, len(marker), False, True)
         bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)

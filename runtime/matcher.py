@@ -122,13 +122,15 @@ class GrammarMatcher:
 
     def legal_prefix(self, tokens: Sequence[int]) -> int:
         here, count = self._at, 0
-        for token in tokens:
-            after = self._follow(token)
-            if after is None:
-                break
-            self._at = after
-            count += 1
-        self._at = here
+        try:
+            for token in tokens:
+                after = self._follow(token)
+                if after is None:
+                    break
+                self._at = after
+                count += 1
+        finally:
+            self._at = here
         return count
 
     @property

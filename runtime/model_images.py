@@ -7,13 +7,14 @@ from pathlib import Path
 from ..lang.compiler.shared_cache import SharedCache
 from ..lang.images import Picture
 from .gguf_check import check_projector
-from .kv_binding import fingerprint
+from .kv_binding import whole_digest
 from .llama import LlamaModel
 from .llama_vision import Projector
 from .pseudo_tokens import ImageTokens
 
-IMAGES_KEPT = 64
-"""Images whose embeddings are kept, least recently used out first; some MB each."""
+IMAGES_KEPT = 8
+"""Images that are kept, least recently used out first: embeddings are some MB each, the pixels of
+one that was not encoded yet up to 50 MB."""
 
 
 class ModelImages:
@@ -35,7 +36,7 @@ class ModelImages:
         self._projector = Projector(
             path, llama, n_threads=n_threads, n_gpu_layers=n_gpu_layers, exact=exact
         )
-        self._name = fingerprint(path)
+        self._name = whole_digest(path)
         self._kept = SharedCache[str, ImageTokens](IMAGES_KEPT)
 
     def tokens(self, picture: Picture) -> ImageTokens:

@@ -32,7 +32,8 @@ def shift(request: EngineRequest, n_cells: int) -> None:
             "sinks", f"expected at most half the context of {n_cells} tokens, got {sinks}"
         )
     whole = len(request.tokens) + request.dropped_tokens
-    more = dropped_tokens(whole, sinks, n_cells) - request.dropped_tokens
+    # a prompt that was respelled in between may be shorter than it was
+    more = max(dropped_tokens(whole, sinks, n_cells) - request.dropped_tokens, 0)
     del request.tokens[sinks : sinks + more]
     request.dropped_tokens += more
 

@@ -122,6 +122,8 @@ class Scheduler:
                 break  # no room: whoever comes later must not overtake for ever
             self.running.append(request)
             admitted.append(request)
+            if request.images is not None:
+                break  # its images are encoded first; in between the others decode
         if admitted:
             self._announce([scan.next() for _ in range(self.AHEAD)])
         for request in admitted:
@@ -320,7 +322,8 @@ def _most_cells(slices: list[Slice]) -> int:
 
 def _embeddings(slices: list[Slice]) -> Embeddings | None:
     """What is evaluated where the slices are images, float32[n, n_embd]."""
-    rows = [row for s in slices for row in s.request.image_rows(s.start, s.stop)]
+    at_images = [s for s in slices if s.request.is_at_image]
+    rows = [row for s in at_images for row in s.request.image_rows(s.start, s.stop)]
     return np.concatenate(rows) if rows else None
 
 

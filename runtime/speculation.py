@@ -82,7 +82,7 @@ class Speculation:
     NGRAM_RATE = 0.3
     SMOOTHING = 0.25
     USUAL_SMOOTHING = 0.05  # of what new requests start with
-    MARGIN = 1.1  # a draft must save so many times what it seems to cost
+    MARGIN = 1.2  # a draft must save so many times what it seems to cost
     LIKELIEST = 0.9  # where even guesses as likely would not pay, nothing is looked up
     LEAST_CHANCE = 0.4  # less likely guesses are not made even where they cost next to nothing
     TRIALS = 1 / 256  # wrong tokens per evaluated one, up to which unlikely guesses are tried
@@ -145,14 +145,17 @@ class Speculation:
         """What 1, 2, ... more tokens cost in a step of `n_tokens`, float64[at most `most`].
 
         In units of what a token costs that is drawn in a step without drafts. None while no step
-        was measured.
+        was measured. Times of neighbouring sizes differ by less than the same step does from one
+        time to the next, so the mean slope up to larger known sizes is the least that is believed.
         """
-        sizes = np.arange(n_tokens, n_tokens + min(most, MOST_TOKENS * n_running) + 1)
-        seconds = self._times.seconds(np.append(sizes, n_running))
+        more = np.arange(1, min(most, MOST_TOKENS * n_running) + 1)
+        far = max(min(3 * n_tokens + 16, self._times.largest - n_tokens), 1)
+        seconds = self._times.seconds(n_tokens + np.append(more, [n_running - n_tokens, 0, far]))
         if seconds is None:
             return None
-        each = max(seconds[-1], 1e-9) / n_running
-        costs: NDArray[np.float64] = self.MARGIN * (seconds[1:-1] - seconds[0]) / each
+        drawn, now, then = seconds[-3:]
+        longer = np.maximum(seconds[:-3] - now, more * (then - now) / far)
+        costs: NDArray[np.float64] = self.MARGIN * longer / (max(drawn, 1e-9) / n_running)
         return costs
 
     def _worth(
@@ -177,11 +180,15 @@ class Speculation:
     def _guess(self, request: EngineRequest, *, looks_up: bool) -> Draft:
         generation = request.generation
         assert generation is not None
-        opened = list(generation.open_tokens())[:MOST_TOKENS]
-        if not opened and not looks_up:
+        try:
+            opened = list(generation.open_tokens())[:MOST_TOKENS]
+            if not opened and not looks_up:
+                return NO_DRAFT
+            source, found = self._look_up(request, opened) if looks_up else ("tree", [])
+            tokens = generation.draftable([*opened, *found])
+        except Exception:  # of the constraint; if such a text is drawn, the request ends with it
             return NO_DRAFT
-        source, found = self._look_up(request, opened) if looks_up else ("tree", [])
-        return Draft(generation.draftable([*opened, *found]), len(opened), source)
+        return Draft(tokens, len(opened), source)
 
     def _look_up(self, request: EngineRequest, opened: list[int]) -> tuple[Source, list[int]]:
         guesser, n = self._guesser(request), MOST_TOKENS - len(opened)

@@ -54,6 +54,12 @@ class StepTimes:
         if self._steps % self.REFRESH == 0:
             self._curve = None
 
+    @property
+    def largest(self) -> int:
+        """The largest size that was observed lately, in tokens; 0 for none."""
+        recent = (s.tokens for s in self._sizes.values() if self._steps - s.step <= self.MEMORY)
+        return int(max(recent, default=0))
+
     def seconds(self, n_tokens: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """What steps of so many tokens take, float64 of the same shape.
 

@@ -7,6 +7,7 @@ bits of `used`, the needed members that are there or are owed, as long as that m
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from ..ir.needs import Need, companions
@@ -66,7 +67,7 @@ class DependentBag(Bag):
         return found
 
     def _find_takes(self, used: int, taken: int) -> int:
-        found = 0
+        possible: list[int] = []
         missing = self._missing(used)
         for member, owed in enumerate(self.owes):
             bit = 1 << member
@@ -80,9 +81,12 @@ class DependentBag(Bag):
             least = taken + ((missing | owed) & ~used | bit).bit_count()
             if self.max is not None and least > self.max:
                 continue
-            if self._leaves_enough(member, used, taken):
-                found |= bit
-        return found
+            possible.append(member)
+        # what can follow a member can follow those before it, too, and so can the member itself
+        end = bisect_left(
+            possible, True, key=lambda member: not self._leaves_enough(member, used, taken)
+        )
+        return sum(1 << member for member in possible[:end])
 
     def takes_extra(self, used: int, taken: int) -> bool:
         missing = self._missing(used)
@@ -118,6 +122,6 @@ class DependentBag(Bag):
         if lacking <= 0 or self.extra is not None or not self.ordered:
             return True
         after, _ = self.after_taking(member, used, taken)
-        before = (2 << member) - 1
-        following = range(member + 1, self.count)
-        return lacking <= sum(not self._is_barred(other, before, after) for other in following)
+        absent = (2 << member) - 1 & ~(after >> self.count)
+        barred = sum(bool(owed & absent) for owed in self.owes[member + 1 :])
+        return lacking <= self.count - member - 1 - barred

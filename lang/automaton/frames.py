@@ -43,8 +43,8 @@ class Frame:
     Attributes:
         parents: the stacks below, one or more.
         kept: what each of the stacks keeps of values that must differ, its top first.
-        watched: some `Distinct` in this stack has seen values, or the text of a `Value` is kept.
-        writing: the latter.
+        watched: values that must differ are kept in this stack.
+        writing: some of them is being written.
     """
 
     __slots__ = ("after", "below", "high", "kept", "low", "parents", "watched", "writing")
@@ -58,7 +58,7 @@ class Frame:
         self.low = low
         self.high = high
         self.kept = kept
-        self.watched = kept is not None and kept.watched
+        self.watched = kept is not None
         self.writing = kept is not None and kept.writing
 
     def holds(self, kept: Kept) -> bool:

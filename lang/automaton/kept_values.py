@@ -28,17 +28,15 @@ class Kept:
 
     Attributes:
         held: where a value begins that is being written, or the values that a list has seen.
-        watched: some value is being written, or some list has seen values, here or further down.
         writing: some value is being written, here or further down.
     """
 
-    __slots__ = ("held", "outer", "watched", "writing")
+    __slots__ = ("held", "outer", "writing")
 
     def __init__(self, held: Begun | frozenset[object], outer: Kept | None) -> None:
         self.held = held
         self.outer = outer
         self.writing: bool = isinstance(held, Begun) or (outer is not None and outer.writing)
-        self.watched: bool = self.writing or bool(held) or (outer is not None and outer.watched)
 
     def of_list(self) -> Kept | None:
         """What the innermost list has seen; None outside lists."""

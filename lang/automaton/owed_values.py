@@ -26,7 +26,7 @@ Owed: TypeAlias = "frozenset[object]"
 NOTHING: Owed = frozenset()
 
 LOOK_AHEAD = 32
-"""Values that a list is known to owe at most, and iterations of a repetition that are looked at."""
+"""Values of a kind that a list is known to owe at most, and iterations that are looked at."""
 
 MAX_WALKED = 1000
 """Places that are walked through before a list is taken for one that owes nothing."""
@@ -229,9 +229,11 @@ class _Passing(StackMoves):
         """The stack once the list owes such a value, too."""
         kept = kept_in(stack)
         assert kept is not None, "an Element stands inside a Unique"
-        if kept.outer is not None or len(kept.seen) >= LOOK_AHEAD or not self._is_scarce(value):
+        if kept.outer is not None or not self._is_scarce(value):
             return stack
         count = sum(isinstance(owed, tuple) and owed[0] == value.body for owed in kept.seen)
+        if count >= LOOK_AHEAD:
+            return stack
         [owing] = self._with_seen((stack,), kept, (value.body, count + 1))
         return owing
 

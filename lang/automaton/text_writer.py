@@ -53,8 +53,8 @@ class TextWriter:
         if key not in self._suffixes:
             # depth is at most three: a character has four bytes
             state = self._network.new_state()
-            self._suffixes[key] = state
             self._add_edges(state, ranges[0], self._suffix(ranges[1:], after))
+            self._suffixes[key] = state
         return self._suffixes[key]
 
     def _add_edges(self, state: int, byte_range: ByteRange, target: int) -> None:

@@ -97,9 +97,13 @@ def all_differ(choices: Sequence[Collection[object]]) -> bool:
 
     def takes(number: int, asked: set[object]) -> bool:
         for value in choices[number]:
+            if value not in taken:
+                taken[value] = number
+                return True
+        for value in choices[number]:
             if value not in asked:
                 asked.add(value)
-                if value not in taken or takes(taken[value], asked):
+                if takes(taken[value], asked):
                     taken[value] = number
                     return True
         return False

@@ -51,6 +51,11 @@ class Doubt(NamedTuple):
     value: Kept
     ways: tuple[Way, ...]
 
+    def text(self, written: bytes) -> bytes:
+        """The text of the value so far."""
+        assert isinstance(self.value.held, Begun)
+        return self.value.held.text(written)
+
 
 Doubts: TypeAlias = "tuple[tuple[Doubt, ...], ...]"
 """Of the doubts at one of several places, all must be dispelled; without any place, nothing."""
@@ -71,7 +76,7 @@ class ValueInWriting(NamedTuple):
 
 
 class Supply(NamedTuple):
-    """Fresh values for what a list owes: those of each that may run short, no more than matter.
+    """Fresh values for what a list owes: all of each that may run short.
 
     `barred`: all of them, and those that the list has seen. A value besides takes none away.
     """
@@ -132,7 +137,7 @@ class ValueWatch:
     def _can_go_on(self, place: Place) -> bool:
         """Whether the lists at a place that are between two of their values can go on, or end."""
         kept, is_inside = kept_in(place[1]), False
-        while kept is not None and kept.watched:
+        while kept is not None:
             if isinstance(kept.held, Begun):
                 is_inside = True
             else:
@@ -216,17 +221,18 @@ class ValueWatch:
             return False
         if self._can_avoid(doubt, way, supply.barred, written):
             return True
+        text = doubt.text(written)
         possible = {
             value
             for value in supply.barred - doubt.value.seen
-            if self._can_avoid(doubt, way, supply.barred - {value}, written)
+            if self._possible_after(text, frozenset((value,)))
+            and self._can_avoid(doubt, way, supply.barred - {value}, written)
         }
         return bool(possible) and all_differ((*supply.choices, possible))
 
     def _can_avoid(self, doubt: Doubt, way: Way, barred: frozenset[object], written: bytes) -> bool:
         """Whether the value can become one that is not `barred`."""
-        assert isinstance(doubt.value.held, Begun)
-        text = doubt.value.held.text(written)
+        text = doubt.text(written)
         if len(doubt.ways) == 1 and not self._possible_after(text, barred):
             return True
         return self._can_be_fresh(self._inside_value(doubt, way, written), text, barred)
@@ -273,7 +279,12 @@ class ValueWatch:
                 self._supplies.clear()
             kinds = [owing[0] for owing in owed if isinstance(owing, tuple)]
             fresh = {kind: self._fresh_values(kind, seen, len(owed) + 1) for kind in set(kinds)}
-            choices = tuple(choice for kind in kinds if (choice := fresh[kind]) is not None)
+            choices = tuple(
+                choice
+                for kind in kinds
+                # of more values, one is left whatever else is taken
+                if (choice := fresh[kind]) is not None and len(choice) <= len(owed)
+            )
             supply = Supply(choices, seen.union(*choices)) if all_differ(choices) else None
             if self._is_searching and None in fresh.values():
                 return supply
@@ -306,10 +317,12 @@ class ValueWatch:
             return None
         values = frozenset(known.values)
         known.is_open = True
-        possible = self._possible_after(b"", values)
-        found = fresh_text(automaton, start, b"", possible, values, budget)
-        rest = None if found is None else shortest_end(automaton, found[1], budget)
-        known.is_open = False
+        try:
+            possible = self._possible_after(b"", values)
+            found = fresh_text(automaton, start, b"", possible, values, budget)
+            rest = None if found is None else shortest_end(automaton, found[1], budget)
+        finally:
+            known.is_open = False
         return None if found is None or rest is None else found[0] + rest
 
     def _possible_after(self, text: bytes, seen: frozenset[object]) -> SeenValues:

@@ -11,6 +11,7 @@ import logging
 import time
 from functools import partial
 
+from .. import automaton
 from ..ir.rules_format import Compiled, decode
 from .front_ends import Source, compile_here
 from .grammar_cache import GrammarCache, cache_key, user_cache
@@ -27,6 +28,9 @@ HERE_CHARACTERS = 50_000
 
 COMPILERS = (__name__.partition(".")[0], "lark")
 """Packages whose code compiles."""
+
+SHIELDED = (automaton.__name__,)
+"""Automata of terminals belong to the process, and are written as they run."""
 
 KEPT_S = 0.05
 """Results that took a worker longer are kept on disk; reading them takes about a tenth."""
@@ -54,7 +58,8 @@ def compile_source(
         return found
     if len(source.text) <= HERE_CHARACTERS:
         try:
-            return run_within(HERE_S, partial(compile_here, source), COMPILERS)
+            work = partial(compile_here, source)
+            return run_within(HERE_S, work, COMPILERS, shielded=SHIELDED)
         except OutOfTime:
             pass
     began = time.monotonic()

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -33,15 +34,22 @@ class OutOfTime(BaseException):
     """The time was not enough. Not an Exception, so that no handler on the way takes it."""
 
 
-def run_within(seconds: float, work: Callable[[], _T], packages: tuple[str, ...]) -> _T:
+def run_within(
+    seconds: float,
+    work: Callable[[], _T],
+    packages: tuple[str, ...],
+    shielded: tuple[str, ...] = (),
+) -> _T:
     """`work()`, in this thread. Raises OutOfTime, from inside it, soon after `seconds` are over.
 
     A single call into C is not interrupted, and delays the end by as long as it takes.
 
     Args:
         packages: only code of these packages is ended; other code has its time to return to it.
+        shielded: modules, by how their names begin, that change what outlives the computation:
+            neither they nor what they call is ended.
     """
-    watched = _Watched(time.monotonic() + seconds, packages)
+    watched = _Watched(time.monotonic() + seconds, packages, shielded)
     try:
         _WATCHER.add(watched)
         return work()
@@ -53,9 +61,12 @@ def run_within(seconds: float, work: Callable[[], _T], packages: tuple[str, ...]
 class _Watched:
     """One computation. It is ended until it has ended, and never after."""
 
-    def __init__(self, deadline: float, packages: tuple[str, ...]) -> None:
+    def __init__(
+        self, deadline: float, packages: tuple[str, ...], shielded: tuple[str, ...]
+    ) -> None:
         self.deadline = deadline
         self._packages = packages
+        self._shielded = shielded
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._was_interrupted = False
@@ -70,7 +81,7 @@ class _Watched:
             frame = sys._current_frames().get(self._thread)
             if frame is None:  # a thread of the process that this one was forked from
                 self.has_ended = True
-            elif self._may_end(str(frame.f_globals.get("__name__"))):
+            elif self._may_end(frame):
                 self._was_interrupted = True
                 _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(OutOfTime))
 
@@ -82,8 +93,20 @@ class _Watched:
             if self._was_interrupted:
                 _raise_in(ctypes.c_ulong(self._thread), None)  # what has not arrived yet
 
-    def _may_end(self, module: str) -> bool:
-        return module != __name__ and module.partition(".")[0] in self._packages
+    def _may_end(self, frame: FrameType) -> bool:
+        module = _module(frame)
+        if module == __name__ or module.partition(".")[0] not in self._packages:
+            return False
+        caller: FrameType | None = frame
+        while caller is not None:
+            if _module(caller).startswith(self._shielded):
+                return False
+            caller = caller.f_back
+        return True
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
 
 
 class _Watcher:

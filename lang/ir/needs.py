@@ -26,7 +26,7 @@ def companions(count: int, needs: tuple[Need, ...]) -> list[int]:
     for i, j in needs:
         needed[i].append(j)
     found = [0] * count
-    for i in reversed(range(count)):  # what is needed mostly stands behind what needs it
+    for i in _needed_first(needed):  # only circles are walked more than once
         closed, todo = 1 << i, needed[i].copy()
         while todo:
             j = todo.pop()
@@ -35,6 +35,25 @@ def companions(count: int, needs: tuple[Need, ...]) -> list[int]:
                 todo += [] if found[j] else needed[j]
         found[i] = closed
     return found
+
+
+def _needed_first(needed: list[list[int]]) -> list[int]:
+    """All members, each behind those that it needs, but for circles."""
+    order: list[int] = []
+    is_seen = [False] * len(needed)
+    for root in range(len(needed)):
+        path = [] if is_seen[root] else [(root, iter(needed[root]))]
+        is_seen[root] = True
+        while path:
+            member, rest = path[-1]
+            deeper = next((j for j in rest if not is_seen[j]), None)
+            if deeper is None:
+                order.append(member)
+                path.pop()
+            else:
+                is_seen[deeper] = True
+                path.append((deeper, iter(needed[deeper])))
+    return order
 
 
 def has_circle(with_each: list[int]) -> bool:

@@ -7,18 +7,17 @@ matters.
 
 from __future__ import annotations
 
-import math
 from itertools import product
 from typing import NamedTuple
 
 from ..errors import SchemaError
 from ..ir.nodes import EMPTY, NEVER, Alt, Element, Node, Repeat, Seq, Unique
 from .build import Build
-from .demand import ANYTHING, Demand, every, negation
-from .number_set import NumberSet
-from .shapes import ArrayShape, Contains, Listed, is_void, shapes_of
+from .demand import Demand, every, negation
+from .shapes import ArrayShape, Contains, is_void
 from .span import Span
 from .states import counted
+from .value_counts import most_values
 
 _MAX_NESTED = 16
 _MAX_STATES = 5_000
@@ -31,20 +30,15 @@ def array_node(shape: ArrayShape, depth: int, build: Build) -> Node:
         return NEVER
     low, high = shape.count.low, shape.longest
     is_unique = shape.unique and (high is None or high > 1)
-    if (
-        is_unique
-        and not shape.prefix
-        and (most := _distinct_values(shape.items, build)) is not None
-    ):
+    if is_unique and not shape.prefix and (most := most_values(shape.items, build)) is not None:
         high = most if high is None else min(high, most)
         if high < low:
             return build.define_distinct(NEVER, shape.path)
+    if shape.contains:  # a state for each item: not for as many as there are values
+        return _Counted(shape, Span(low, shape.longest), is_unique, depth, build).node()
     if high == 0:
         return build.punctuation.enclosed("[]", None, True, depth)
-    count = Span(low, high)
-    if shape.contains:
-        return _Counted(shape, count, is_unique, depth, build).node()
-    body = _plain_body(shape, count, is_unique, depth, build)
+    body = _plain_body(shape, Span(low, high), is_unique, depth, build)
     if body is None:
         return NEVER if low else build.punctuation.enclosed("[]", None, True, depth)
     items = _distinct(body, shape, build) if is_unique else body
@@ -104,22 +98,6 @@ def _plain_body(
         if i % _MAX_NESTED == 0:
             after = build.define("items", after)
     return Seq((nodes[0], after))
-
-
-def _distinct_values(demand: Demand, build: Build) -> int | None:
-    """How many values satisfy the demand at most, if that is plain."""
-    if demand is ANYTHING:
-        return None
-    count = 0
-    for shape in shapes_of(build.alternatives.cases(demand)):
-        match shape:
-            case Listed(values=values):
-                count += len(values)
-            case NumberSet(low=(low, _), high=(high, _), integer=True):
-                count += max(0, math.floor(high) - math.ceil(low) + 1)
-            case _:
-                return None
-    return count
 
 
 class _State(NamedTuple):

@@ -78,7 +78,7 @@ class Build:
     Attributes:
         rules: every rule so far, by name.
         paths: where the schema of a rule stands, for those made of a schema.
-        distinct: rules of several items that differ, which may have no text.
+        distinct: rules of several items, or keys, that differ, which may have no text.
         layout, punctuation: how the values are written.
         alternatives: what the demands come to.
     """
@@ -120,7 +120,7 @@ class Build:
         return Ref(name)
 
     def define_distinct(self, body: Node, path: str) -> Ref:
-        """A new rule of several items that differ, from the schema at `path`."""
+        """A new rule of several items, or keys, that differ, from the schema at `path`."""
         rule = self.define("distinct", body)
         self.distinct.append(rule.name)
         self.paths[rule.name] = path

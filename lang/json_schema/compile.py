@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..automaton.automaton import Automaton
 from ..errors import GrammarError, SchemaError
 from ..ir.facts import Survey
-from ..ir.nodes import NEVER, Node, Ref, Rules
+from ..ir.nodes import EMPTY, NEVER, Alt, Literal, Node, Ref, Rules, Seq
 from ..ir.prune import first_unproductive, prune
 from .alternatives import Alternatives
 from .arrays import array_node
@@ -123,16 +123,15 @@ class _Compilation:
         if to_blame is not None:
             what = "no finite JSON value satisfies this"
             if to_blame in build.distinct:
-                what = "no list is long enough: the items have too few values for all to differ"
+                what = "too few values: the items, or keys, that must come cannot all differ"
             raise SchemaError(what, build.paths.get(to_blame, "$"))
         return prune(survey)
 
     def _leave_out_too_short(self) -> None:
-        """Makes rules of items that differ NEVER if they have too few values."""
-        rules = self.build.rules
+        """Makes rules of items or keys that differ NEVER if they have too few values."""
         possible = self.build.distinct
         while possible:  # again for each list that one without a text stands in
-            dead = [name for name in possible if not _has_text(Rules(name, rules))]
+            dead = _without_text(possible, self.build.rules)
             possible = [name for name in possible if dead and name not in dead]
             for name in dead:
                 self.build.make(name, NEVER)
@@ -146,10 +145,20 @@ class _Compilation:
         self.notes[path, keyword] = Note(path, keyword, reason)
 
 
-def _has_text(rules: Rules) -> bool:
-    """Whether it is not plain, at its beginning, that the root has no text."""
-    try:
-        Automaton(rules)
-    except GrammarError:
-        return False
-    return True
+def _without_text(names: list[str], rules: Mapping[str, Node]) -> set[str]:
+    """The rules of which it is plain, at their beginning, that they have no text.
+
+    They are looked at as parts of one grammar, each behind its number, so that it is made once.
+    """
+    marks = {name: f"{number}:" for number, name in enumerate(names)}
+    parts = (Seq((Literal(mark), Ref(name))) for name, mark in marks.items())
+    root = "any of them"  # no other rule has a name like that
+    automaton = Automaton(Rules(root, {**rules, root: Alt((EMPTY, *parts))}))
+
+    def has_text(name: str) -> bool:
+        try:
+            return automaton.accepts_prefix(marks[name].encode())
+        except GrammarError:  # it is too ambiguous to tell, and no better where it is used
+            return True
+
+    return {name for name in names if not has_text(name)}

@@ -81,7 +81,7 @@ def _plain_node(shape: ObjectShape, depth: int, build: Build) -> Node:
         assert extra is not None
         body = build.listed(extra, Span(low, high), depth)
     if body is not None and shape.size.low - fixed > 1 and extra is not None:
-        body = Unique(body)
+        body = build.define_distinct(Unique(body), shape.path)
     return build.punctuation.enclosed("{}", body, may_be_empty, depth)
 
 

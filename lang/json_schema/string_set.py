@@ -18,6 +18,7 @@ from ..regular.bounded import bounded
 from ..regular.dfa_texts import of_texts
 from ..regular.nfa import Nfa, TooLarge
 from ..regular.table import Table, combine, have_common_text
+from ..regular.text_count import text_count
 from .escapes import FIRST_ESCAPABLE, quote
 from .formats import accepted_format, longest_of_format, outer_format, written_format
 from .lengths import cut, lengths
@@ -28,6 +29,12 @@ _CACHED_PARTS = 512
 _CACHED_NODES = 1024
 _SHOWN = 300
 """Characters of what an error names."""
+
+_MAX_COUNTED = 10_000
+"""Strings that are counted."""
+
+_MAX_COUNTED_LENGTH = 64
+"""Characters of strings that are counted."""
 
 _ONE_SPELLING = frozenset(map(chr, range(0x20, FIRST_ESCAPABLE)))
 _ANY_TEXT = Repeat(CharClass(ANY), 0, None)
@@ -101,6 +108,25 @@ class StringSet:
             if self._span == ANY_LENGTH and (len(self._required()) > 1 or self._forbidden):
                 return not have_common_text(*self._tables())
             return _content(replace(self, path=""), rare_formats=True) == NEVER
+
+    def most(self) -> int | None:
+        """How many strings are in the set; None where they are many, or have no pattern.
+
+        Raises SchemaError for what has no grammar or too large a one.
+        """
+        if not self.patterns or self.formats:
+            return None
+        with self._reporting():
+            content = _content(replace(self, path=""), rare_formats=True)
+            bounds = lengths(content)
+            if bounds is None:
+                return 0
+            if bounds.high is None or bounds.high > _MAX_COUNTED_LENGTH:
+                return None
+            try:
+                return text_count(Table.of_node(content), _MAX_COUNTED)
+            except TooLarge:
+                return None
 
     def node(self, *, escapes: bool = False, rare_formats: bool = False) -> Node:
         """The JSON strings of the set, quotes included: a node without references.

@@ -99,7 +99,7 @@ def _plain(value: object, with_grammars: bool) -> Any:
             pairs = value.items()
             return {"dict": [[_plain(part, with_grammars) for part in pair] for pair in pairs]}
         case bytes():
-            return {"bytes": base64.b85encode(value).decode()}
+            return {"bytes": base64.b64encode(value).decode()}
         case Path():
             return {"Path": str(value)}
         case str():
@@ -125,7 +125,7 @@ def _object(found: dict[str, Any], grammar: Callable[[str, str | None], Grammar]
         case "dict":
             return {key: _tuples(value) for key, value in content}
         case "bytes":
-            return base64.b85decode(content)
+            return base64.b64decode(content)
         case "Path":
             return Path(content)
         case _:

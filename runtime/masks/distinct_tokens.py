@@ -33,8 +33,8 @@ _WHOLE = rb'"[^"]*"|\{\s*\}|\[\s*\]|(?:[-+0-9eE.]|true|false|null)[,\]}\s]'
 _NEXT = rb",\s*[^\s]"
 """What may begin a value after a separator."""
 
-_FIRST = rb'\[\s*(?:[-0-9"\[{]|t(?:r|$)|f(?:a|$)|n(?:u|$))'
-"""What begins the first value of a list."""
+_FIRST = rb'[\[{]\s*(?:[-0-9"\[{]|t(?:r|$)|f(?:a|$)|n(?:u|$))'
+"""What begins the first value of a list, or the first member of an object."""
 
 _QUOTES = re.compile(rb'\\.|(")', re.DOTALL)
 

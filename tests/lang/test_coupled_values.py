@@ -1,9 +1,9 @@
-"""Lists whose items have few values between them: each must leave enough for those after it."""
+"""Items and keys with few values between them: each must leave enough for those after it."""
 
 from __future__ import annotations
 
 import json
-from itertools import product
+from itertools import permutations, product
 from random import Random
 
 import pytest
@@ -21,6 +21,9 @@ from treegram.lang.json_schema.layout import Layout
 
 MANY = 400
 VALUES = [1, 2, 12, "a", "ab", "b", True]
+INTEGERS = {"type": "integer", "minimum": 0, "maximum": 99}
+STRING = {"type": "string"}
+FRACTIONS = {"type": "number", "multipleOf": 0.25, "exclusiveMinimum": 0, "maximum": 10}
 
 
 def distinct(**keywords: object) -> dict[str, object]:
@@ -137,6 +140,12 @@ def test_a_value_that_a_later_position_needs_is_not_taken(
         assert not grammar.accepts_prefix(dead)
 
 
+def test_a_value_that_a_far_position_needs_is_not_taken() -> None:
+    grammar = Grammar.from_schema(positions(*[INTEGERS] * 34, enum(5)), Layout())
+    assert grammar.accepts(json.dumps([*range(10, 44), 5]))
+    assert not grammar.accepts_prefix("[5,")
+
+
 FLAGS = {
     "type": "object",
     "properties": {"a": {"type": "boolean"}},
@@ -146,6 +155,10 @@ FLAGS = {
 TOO_FEW = [
     distinct(items=enum("a", "b"), minItems=3),
     distinct(items={"type": "integer", "minimum": 1, "maximum": 900}, minItems=901),
+    distinct(items=INTEGERS | {"multipleOf": 2}, minItems=51),
+    distinct(items=FRACTIONS, minItems=41),
+    distinct(items=STRING | {"pattern": "^[a-f]{2}$"}, minItems=37),
+    distinct(items={"pattern": "^[a-f]{1,2}$", "not": {"const": "a"}} | STRING, minItems=42),
     distinct(items={"type": ["boolean", "null"]}, minItems=4),
     distinct(items=FLAGS, minItems=3),
     distinct(items=distinct(items=enum(1, 2)), minItems=6),
@@ -169,6 +182,35 @@ def test_a_list_that_cannot_be_long_enough_is_refused(schema: object, layout: La
         assert not option.accepts_prefix(text), text
     left_out = Grammar.from_schema({"type": "object", "properties": {"list": schema}}, layout)
     assert not left_out.accepts_prefix('{"list":')
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout(key_order="free")], ids=["ordered", "free"])
+@pytest.mark.parametrize("low", [2, 3, 4, 5])
+@pytest.mark.parametrize("pattern", ["^x$", "^[xy]$"])
+@pytest.mark.parametrize("declared", ["", "a", "ab"])
+def test_the_texts_are_all_objects_of_enough_keys(
+    declared: str, pattern: str, low: int, layout: Layout
+) -> None:
+    """By brute force; keys that are passed over must not be missing later."""
+    schema = {
+        "type": "object",
+        "properties": {key: {"const": 1} for key in declared},
+        "patternProperties": {pattern: {"const": 1}},
+        "additionalProperties": False,
+        "minProperties": low,
+    }
+    others = [key for key in "xy" if key in pattern]
+    texts: set[str] = set()
+    for size in range(low, len(declared) + len(others) + 1):
+        for keys in permutations([*declared, *others], size):
+            first = [key for key in declared if key in keys]
+            if layout.key_order == "free" or list(keys[: len(first)]) == first:
+                texts.add(json.dumps(dict.fromkeys(keys, 1)))
+    if not texts:
+        with pytest.raises(SchemaError, match=r"too few values|no finite JSON value"):
+            Grammar.from_schema(schema, layout)
+    else:
+        assert texts_of(Grammar.from_schema(schema, layout).automaton) == texts
 
 
 def test_an_automaton_of_a_list_that_is_too_long_has_no_text() -> None:

@@ -84,6 +84,21 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
         [[None], [1, None]],
         [[], [None, None], [1, 1, None]],
     ),
+    "unique among many and contains": (
+        {
+            "type": "array",
+            "uniqueItems": True,
+            "items": {"type": "integer", "minimum": 1, "maximum": 65535},
+            "contains": {"const": 443},
+        },
+        [[443], [80, 443, 8080]],
+        [[], [80], [443, 443], [443, 65536]],
+    ),
+    "no unique items and contains": (
+        {"type": "array", "uniqueItems": True, "items": {"const": 1}, "contains": {"const": 1}},
+        [[1]],
+        [[], [1, 1]],
+    ),
     "nested unique": (
         {"uniqueItems": True, "items": {"uniqueItems": True, "items": {"type": "integer"}}},
         [[[1, 2], [2, 1]], [[1], [2]]],

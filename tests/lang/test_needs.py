@@ -7,6 +7,7 @@ import json
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from treegram.lang.automaton.reference import matches, matches_prefix
 from treegram.lang.errors import GrammarError, SchemaError
 from treegram.lang.grammar import Grammar
 from treegram.lang.ir.check import check
+from treegram.lang.ir.needs import companions
 from treegram.lang.ir.nodes import EMPTY, Literal, Member, Members, Rules
 from treegram.lang.ir.rules_format import Compiled, decode, encode
 from treegram.lang.json_schema.compile import compile_schema
@@ -214,3 +216,25 @@ def test_few_needs_print_as_gbnf_and_many_say_why_not() -> None:
     many = Grammar.from_schema({"dependentRequired": PAIRS, "type": "object"}, Layout())
     with pytest.raises(GrammarError, match="members that need others"):
         many.to_gbnf()
+
+
+@given(st.integers(1, 7), st.data())
+def test_companions_are_all_that_can_be_reached(count: int, data: st.DataObject) -> None:
+    """Circles included."""
+    members = st.integers(0, count - 1)
+    needs = tuple(data.draw(st.lists(st.tuples(members, members), max_size=12)))
+    reached = np.eye(count, dtype=bool)
+    for i, j in needs:
+        reached[i, j] = True
+    for _ in range(count):
+        reached |= reached @ reached
+    expected = [sum(1 << int(j) for j in np.flatnonzero(row)) for row in reached]
+    assert companions(count, needs) == expected
+
+
+def test_a_long_chain_is_walked_once_in_either_direction() -> None:
+    n = 3000
+    down = companions(n, tuple((i + 1, i) for i in range(n - 1)))
+    assert down == [(1 << i + 1) - 1 for i in range(n)]
+    up = companions(n, tuple((i, i + 1) for i in range(n - 1)))
+    assert up == [(1 << n) - (1 << i) for i in range(n)]

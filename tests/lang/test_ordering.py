@@ -13,7 +13,7 @@ import treegram as tg
 from treegram.lang import ordering
 from treegram.lang.base import GenRequest, Text
 from treegram.lang.conversation import text_of
-from treegram.lang.ordering import OrderPlanner
+from treegram.lang.ordering import OrderPlanner, OrderPlanners
 from treegram.lang.scripted import ScriptedBackend
 
 BLOCKS = ["alpha", "beta", "gamma", "delta", "epsilon"]
@@ -105,6 +105,31 @@ def test_a_batch_reads_its_documents_in_one_order() -> None:
     requests = [r for r in backend.requests if isinstance(r, GenRequest)]
     assert all(isinstance(span, Text) for r in requests for span in r.prompt)
     assert text_of(requests[0].prompt).startswith("Documents:\n")
+
+
+def test_one_tenants_order_says_nothing_of_another() -> None:
+    @tg.function
+    def answer(s: tg.State, docs: list[str]) -> None:
+        s += tg.unordered(docs, name="order")
+        s += tg.gen("answer", max_tokens=4)
+
+    def order(docs: list[str], namespace: str) -> list[str]:
+        state = answer.run(docs, model=ScriptedBackend("x"), namespace=namespace)
+        return [docs[i] for i in state["order"]]
+
+    order(["c"], "one")
+    order(["c", "a"], "one")
+    assert order(["a", "c"], "one") == ["c", "a"], "as it was used before"
+    assert order(["a", "c"], "two") == ["a", "c"], "as if nobody had asked before"
+    assert answer.order_report().prompts == 4
+
+
+def test_tenants_do_not_grow_for_ever() -> None:
+    planners = OrderPlanners()
+    for i in range(200):
+        planners.of("", str(i)).order(["a"])
+    assert len(planners._planners) == OrderPlanners.MOST
+    assert planners.report().prompts == 200
 
 
 def test_wrong_blocks_are_named() -> None:

@@ -46,6 +46,16 @@ def test_what_is_slow_is_ended() -> None:
     assert time.monotonic() - began < 2
 
 
+def test_what_is_shielded_comes_to_its_end() -> None:
+    def careful() -> int:
+        until = time.monotonic() + 0.15
+        while time.monotonic() < until:
+            pass
+        return 7
+
+    assert run_within(0.02, careful, HERE, shielded=(__name__,)) == 7
+
+
 def test_no_handler_on_the_way_takes_it() -> None:
     def careless() -> None:
         while True:

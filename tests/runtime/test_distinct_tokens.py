@@ -93,3 +93,18 @@ def test_masks_equal_brute_force_where_values_differ(
             following = automaton.run(at, VOCABULARY.pieces[random.choice(telling)])
             assert following is not None
             at = following
+
+
+def test_no_token_passes_over_members_that_must_come() -> None:
+    """One that spells a later member may leave too few keys, of which there is but one besides."""
+    schema = {
+        "type": "object",
+        "properties": {"b": {"type": "integer"}, "a": {"type": "integer"}},
+        "patternProperties": {"^x$": {"type": "integer"}},
+        "additionalProperties": False,
+        "minProperties": 3,
+    }
+    automaton = Automaton(Grammar.from_schema(schema, Layout()).rules, alphabet=TRIE.alphabet)
+    mask = MaskTable(automaton, TRIE, VOCABULARY.eog).mask(automaton.start)
+    assert mask[VOCABULARY.pieces.index(b"{")]
+    assert not mask[VOCABULARY.pieces.index(b'{"a": ')]

@@ -23,7 +23,7 @@ from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_context import LlamaContext
 from treegram.runtime.loading import load_module
 from treegram.runtime.model import Model, ModelOptions
-from treegram.runtime.overflow import dropped_tokens
+from treegram.runtime.overflow import dropped_tokens, shift
 from treegram.runtime.request import EngineRequest
 
 TINY = load_module(Path(__file__).with_name("tiny_models.py"))
@@ -44,6 +44,18 @@ def test_what_is_left_fits_and_is_half_a_context_at_least(
     assert sinks + (n_cells - 1 - sinks) // 2 <= left < n_cells
     # the next token finds the same window, until it is full again
     assert dropped_tokens(n_tokens + 1, sinks, n_cells) == dropped or left == n_cells - 1
+
+
+def test_a_prompt_that_gets_shorter_loses_no_more() -> None:
+    """Respelling may spare a token right behind a step."""
+    n_cells, sinks = 64, 4
+    request = EngineRequest(list(range(64)), 63, lambda *_: None, sinks=sinks)
+    shift(request, n_cells)
+    dropped, left = request.dropped_tokens, list(request.tokens)
+    assert dropped
+    del request.tokens[-1]
+    shift(request, n_cells)
+    assert (request.dropped_tokens, request.tokens) == (dropped, left[:-1])
 
 
 def window(tokens: list[int], sinks: int, n_cells: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treegram.lang.base import GenRequest, GenResult, Text
-from treegram.lang.errors import CancelledError
+from treegram.lang.errors import CancelledError, GrammarError
 from treegram.lang.grammar import Grammar
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import Batch, Vocabulary
@@ -275,6 +275,23 @@ def test_cancelling_inside_an_accepted_draft_ends_where_plain_decoding_does() ->
         run(engine)
         assert after.result == warm.result
     assert texts[0] == texts[1]
+
+
+def test_a_guess_that_breaks_a_constraint_breaks_nothing_else() -> None:
+    """The text that is really drawn never comes there."""
+
+    class Fragile(Generation):
+        def draftable(self, tokens: Sequence[int]) -> list[int]:
+            raise GrammarError("too ambiguous")
+
+    engine = engine_of(ShortMemory(0.1), speculate=True)
+    request = GenRequest((), max_tokens=40, ignore_eos=True)
+    ended: list[BaseException | None] = []
+    generation = Fragile(request, VOCABULARY)
+    engine.submit(EngineRequest([1, 2, 3], 2, lambda _, error: ended.append(error), generation))
+    run(engine)
+    assert ended == [None]
+    assert engine.stats().drafted_tokens == 0
 
 
 # --- the end of a prompt that healing backed up ------------------------------------------------
