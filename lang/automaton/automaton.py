@@ -390,6 +390,10 @@ class Automaton:
         """Whether it is sure that values are left that differ, whatever has been seen."""
         return self._watch.is_any_left()
 
+    def depends_on_values(self, configuration: Configuration) -> bool:
+        """Whether what can follow depends on values that must differ, not on the places alone."""
+        return self._watch.depends_on_values(configuration)
+
     def values_in_writing(self, configuration: Configuration) -> set[ValueInWriting]:
         """The values in writing that must differ from others."""
         return self._watch.in_writing(configuration)

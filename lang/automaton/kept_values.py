@@ -59,3 +59,10 @@ def is_next(kept: Kept | None) -> bool:
     while kept is not None and not isinstance(kept.held, Begun):
         kept = kept.outer
     return kept is not None and kept.held == NEXT
+
+
+def has_values(kept: Kept | None) -> bool:
+    """Whether some value is being written, or some list has seen values."""
+    while kept is not None and not kept.held:
+        kept = kept.outer
+    return kept is not None

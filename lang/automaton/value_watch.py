@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from .configuration import Configuration, Place
 from .distinct import SeenValues, value_of
 from .frames import Frame, Stack, first_begun, holders, kept_in
-from .kept_values import Begun, Kept
+from .kept_values import Begun, Kept, has_values
 from .network import Network
 from .owed_values import NOTHING, Owed, OwedValues
 from .scopes import Distinct, Value
@@ -357,6 +357,12 @@ class ValueWatch:
             known = self._inside[doubt, way] = inside, first_begun(place[1], value)
         core, first = known
         return core if first is None else self._searching().having_written(core, written[first:])
+
+    def depends_on_values(self, configuration: Configuration) -> bool:
+        """Whether what can follow depends on the values so far, or on those that must come."""
+        if any(has_values(kept_in(stack)) for _, stack in configuration.places):
+            return True
+        return configuration.watched and not self.is_any_left()
 
     def is_any_left(self) -> bool:
         """Whether it is sure that fresh values are left, whatever has been seen.

@@ -53,7 +53,7 @@ class DistinctTokens:
         """
         tokens_with = self._trie.tokens_with
         suspects = np.flatnonzero(mask)
-        if not configuration.watched:
+        if not self._automaton.depends_on_values(configuration):
             suspects = np.flatnonzero(mask & tokens_with(_FIRST))
         elif len(suspects) > MAX_TRIED:
             node = self._trie.find(prefix)

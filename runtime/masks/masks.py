@@ -46,6 +46,7 @@ class MaskTable:
         eog: frozenset[int],
         memo_bytes: int = MEMO_BYTES,
     ) -> None:
+        self._automaton = automaton
         self._trie = trie
         self._eog = sorted(eog)
         self._local = automaton.within(trie.longest_token_bytes)
@@ -76,7 +77,7 @@ class MaskTable:
         if (mask := self._remembered(key)) is not None:
             return mask
         local = self._adopt(configuration)
-        if not configuration.watched and local is not configuration:
+        if local is not configuration and not self._automaton.depends_on_values(configuration):
             key = (local, prefix, also)
             if (mask := self._remembered(key)) is not None:
                 return mask

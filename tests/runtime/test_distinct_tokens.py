@@ -108,3 +108,16 @@ def test_no_token_passes_over_members_that_must_come() -> None:
     mask = MaskTable(automaton, TRIE, VOCABULARY.eog).mask(automaton.start)
     assert mask[VOCABULARY.pieces.index(b"{")]
     assert not mask[VOCABULARY.pieces.index(b'{"a": ')]
+
+
+def test_masks_are_shared_until_there_is_a_key_that_others_must_differ_from() -> None:
+    text = {"type": "string", "maxLength": 500}
+    schema = {"type": "object", "properties": {"a": text}, "minProperties": 2}
+    automaton = Automaton(Grammar.from_schema(schema, Layout()).rules, alphabet=TRIE.alphabet)
+    table = MaskTable(automaton, TRIE, VOCABULARY.eog)
+    at = automaton.run(automaton.start, b'{"a": "')
+    for _ in range(100):
+        assert at is not None
+        table.mask(at)
+        at = automaton.step(at, ord("b"))
+    assert table.stats().computed < 20
