@@ -55,6 +55,7 @@ class CompilePool:
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._max_workers = max_workers
+        self._is_exiting = False
         self._begin()
 
     def _begin(self) -> None:
@@ -78,6 +79,8 @@ class CompilePool:
                 if reply is None:  # also if this thread was interrupted: an answer may still come
                     self._discard(worker)
             if reply is None:
+                if self._is_exiting and threading.current_thread() is not threading.main_thread():
+                    threading.Event().wait()  # its error would be printed as Python ends
                 raise ConstraintError(self._failed(source, worker))
             with self._lock:
                 self._idle.append(worker)
@@ -89,6 +92,11 @@ class CompilePool:
             workers = list(self._all)
         for worker in workers:
             self._discard(worker)
+
+    def close_at_exit(self) -> None:
+        """Ends all workers. Only daemon threads still wait then, and they hear no more of it."""
+        self._is_exiting = True
+        self.close()
 
     def forget(self) -> None:
         """After a fork, in the child: the workers are the parent's."""
@@ -219,7 +227,7 @@ class _Worker:
 def shared_pool() -> CompilePool:
     """The process's own workers; they end with it."""
     pool = CompilePool()
-    atexit.register(pool.close)
+    atexit.register(pool.close_at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=pool.forget)
     return pool

@@ -100,7 +100,7 @@ def error_of(response: Any, status: int) -> dict[str, Any]:
         ),
         (image_at("http://example.com/cat.png"), IMAGE_URL, "nothing is fetched"),
         (image_at("file:///etc/hostname"), IMAGE_URL, "nothing is fetched"),
-        (image_at("data:image/png;base64,AAAA"), IMAGE_URL, "expected a PNG"),
+        (image_at("data:image/png;base64,AAAA"), IMAGE_URL, "is no PNG"),
         (image_at(3), IMAGE_URL, "expected a text"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content", "surrogate"),
         (
