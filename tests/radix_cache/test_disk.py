@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -563,9 +564,12 @@ class DiskMachine(RuleBasedStateMachine):
         found = files(self.path)  # as many as the writer's thread has written
         if found:
             path = found[which % len(found)]
-            content = bytearray(path.read_bytes())
-            content[at % len(content)] ^= 1
-            path.write_bytes(content)
+            # that thread may delete it meanwhile
+            with suppress(FileNotFoundError), path.open("r+b") as stream:
+                content = stream.read()
+                at %= len(content)
+                stream.seek(at)
+                stream.write(bytes([content[at] ^ 1]))
 
     @rule(namespace=st.sampled_from([None, "tenant"]))
     def clear(self, namespace: str | None) -> None:
