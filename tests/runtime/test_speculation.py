@@ -281,7 +281,7 @@ def test_a_guess_that_breaks_a_constraint_breaks_nothing_else() -> None:
     """The text that is really drawn never comes there."""
 
     class Fragile(Generation):
-        def draftable(self, tokens: Sequence[int]) -> list[int]:
+        def draftable(self, guess: Sequence[int]) -> list[int]:
             raise GrammarError("too ambiguous")
 
     engine = engine_of(ShortMemory(0.1), speculate=True)
