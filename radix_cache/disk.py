@@ -176,8 +176,6 @@ class DiskFolder:
         if file.is_lost:
             return None
         try:
-            with suppress(OSError):
-                os.utime(file.path)
             return self._verified(file)
         except (BadFile, OSError, MemoryError) as error:
             LOG.warning("the saved prefix %s is left out: %s", file.path, error)
@@ -187,7 +185,6 @@ class DiskFolder:
     def peek(self, file: DiskFile) -> Blob | None:
         """As `read`, but from any thread, and what cannot be read is left for `read` to judge."""
         with suppress(BadFile, OSError, MemoryError):
-            os.utime(file.path)
             return self._verified(file)
         return None
 
@@ -266,6 +263,8 @@ class DiskFolder:
         return head, fields
 
     def _verified(self, file: DiskFile) -> Blob:
+        with suppress(OSError):  # the folder may be one that can only be read
+            os.utime(file.path)
         with _opened(file.path) as stream:
             head, fields = self._read_head(stream, file.path.name)
             if fields["binding"] != self._binding:

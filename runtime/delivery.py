@@ -5,11 +5,9 @@ Nothing here raises: what goes wrong with one request is its `error`, and the en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..radix_cache.cache import RadixCache
 from ..radix_cache.prefix_cache import PrefixCache
-from ..radix_cache.tree import as_token_array
+from ..radix_cache.tree import as_token_array, common_prefix
 from .base import Decoder, Logits
 from .kept_logits import KeptLogits, prefix_digest
 from .request import EngineRequest
@@ -99,7 +97,8 @@ class Delivery:
             except Exception as error:
                 request.error = error
                 break
-            agreed = _agreeing(new, draft[right:])
+            rest = draft[right:]
+            agreed = common_prefix(as_token_array(new), as_token_array(rest)) if rest else 0
             right += agreed
             goes_on = agreed == len(new) and self._goes_on(request)
         if request.is_finished and request.error is None:
@@ -150,13 +149,3 @@ class Delivery:
         if request.branch:
             self._kept.put(request.branch, logits)
             request.branch = b""
-
-
-def _agreeing(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many leading elements are equal."""
-    size = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        size += 1
-    return size

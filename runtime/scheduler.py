@@ -245,6 +245,8 @@ class Scheduler:
                 piece.is_drawn
                 and piece.start == request.computed >= other.prefill_tokens
                 and other.namespace == request.namespace
+                # most differ near the end, behind a prompt that is long and the same
+                and other.tokens[-self.SHORT :] == request.tokens[-self.SHORT :]
                 and other.tokens == request.tokens
             ):
                 piece.others.append(request)
