@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 from jsonschema.validators import validator_for
 
+from treegram.lang.automaton.automaton import Automaton
 from treegram.lang.grammar import Grammar
 from treegram.lang.ir.random_text import random_text
 from treegram.lang.json_schema.compile import compile_schema
@@ -76,3 +77,25 @@ def check_schema() -> SchemaCheck:
                 assert validator.is_valid(json.loads(text)), text
 
     return check
+
+
+@pytest.fixture(scope="session")
+def texts_of() -> Callable[[Automaton], set[str]]:
+    """Every text of a finite grammar, if each of its configurations leads to one."""
+
+    def texts(automaton: Automaton) -> set[str]:
+        found: set[str] = set()
+        pending = [(automaton.start, b"")]
+        while pending:
+            here, text = pending.pop()
+            legal = automaton.next_bytes(here)
+            assert here.accepting or legal, text
+            if here.accepting:
+                found.add(text.decode())
+            for byte in legal:
+                following = automaton.step(here, byte)
+                assert following is not None
+                pending.append((following, text + bytes((byte,))))
+        return found
+
+    return texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import permutations, product
 from random import Random
 
@@ -35,23 +36,6 @@ def every_list(values: list[object], sizes: tuple[int, int], *, distinct: bool) 
     return found
 
 
-def texts_of(automaton: Automaton) -> set[str]:
-    """Every text of a finite grammar, if each of its configurations leads to one."""
-    found: set[str] = set()
-    pending = [(automaton.start, b"")]
-    while pending:
-        here, text = pending.pop()
-        legal = automaton.next_bytes(here)
-        assert here.accepting or legal, text
-        if here.accepting:
-            found.add(text.decode())
-        for byte in legal:
-            following = automaton.step(here, byte)
-            assert following is not None
-            pending.append((following, text + bytes((byte,))))
-    return found
-
-
 def described(seed: int, depth: int) -> tuple[dict[str, object], list[object]]:
     """A schema of lists in lists of few values, and all that it allows: some, not too many."""
     random = Random(seed)
@@ -73,7 +57,9 @@ def described(seed: int, depth: int) -> tuple[dict[str, object], list[object]]:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(12))
-def test_the_texts_are_all_lists_of_distinct_lists(seed: int, depth: int) -> None:
+def test_the_texts_are_all_lists_of_distinct_lists(
+    seed: int, depth: int, texts_of: Callable[[Automaton], set[str]]
+) -> None:
     schema, values = described(100 * depth + seed, depth)
     automaton = Grammar.from_schema(schema, Layout()).automaton
     assert texts_of(automaton) == {json.dumps(value) for value in values}
