@@ -24,7 +24,7 @@ from pathlib import Path
 from package_metadata import Package, Row, grade, installed_rows, prompt
 
 import treegram as tg
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.stats import EngineStats
 
 

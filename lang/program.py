@@ -14,17 +14,13 @@ from .context import Execution, Where
 from .errors import ProgramError
 from .interpreter import note_line
 from .ordering import OrderPlanners, OrderReport
+from .parameters import Parameters
 from .pinned import PinnedPrefix, PrefixState, Unknown, pin_prefix
 from .provider import resolve_model
 from .run_options import RunOptions
 from .sampling import SamplingParams
 from .state import State
 from .stream import Stream
-
-RESERVED = (
-    *("model", "sampling", "engine", "adapter", "namespace", "priority"),
-    *("num_threads", "progress"),
-)
 
 
 def function(fn: Callable[..., object]) -> Program:
@@ -52,14 +48,12 @@ class Program:
     def __init__(
         self, fn: Callable[..., object], bound: Mapping[str, object] | None = None
     ) -> None:
-        parameters = _checked_parameters(fn)
+        self._parameters = Parameters(fn, bound or {})
         self.fn = fn
         self._orders = OrderPlanners()
-        self.name: str = getattr(fn, "__name__", type(fn).__name__)
+        self.name = self._parameters.program
         self.doc = inspect.getdoc(fn) or ""
-        self._bound = dict(bound or {})
-        self._full = inspect.Signature(parameters[1:])
-        self.signature = inspect.Signature([p for p in parameters[1:] if p.name not in self._bound])
+        self.signature = self._parameters.signature
 
     def __repr__(self) -> str:
         return f"<treegram program {self.name}{self.signature}>"
@@ -230,12 +224,7 @@ class Program:
 
     def bind(self, **arguments: object) -> Program:
         """This program with some arguments fixed. Raises ProgramError for an unknown name."""
-        for name in arguments:
-            if name not in self.signature.parameters:
-                raise ProgramError(
-                    f"{self.name}{self.signature} has no parameter {name!r} left to bind"
-                )
-        return Program(self.fn, {**self._bound, **arguments})
+        return Program(self.fn, self._parameters.bound_with(arguments))
 
     def cache(
         self,
@@ -258,11 +247,8 @@ class Program:
         backend = resolve_model(model)
         options = RunOptions(adapter=adapter, namespace=namespace)
         state = PrefixState(Execution(backend, self.name, options))
-        given = self._given(self.signature.bind_partial, args, kwargs)
-        for name, parameter in self.signature.parameters.items():
-            is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            if name not in given and parameter.default is parameter.empty and not is_variadic:
-                given[name] = Unknown(state)
+        given = self._parameters.given_so_far(args, kwargs)
+        given |= {name: Unknown(state) for name in self._parameters.missing(given)}
         prompt = state.prefix(lambda: self._invoke(state, given))
         return pin_prefix(backend, self.name, prompt, options)
 
@@ -283,40 +269,11 @@ class Program:
             self._execute(state, (row,), {})
 
     def _call(self, state: State, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
-        return self._invoke(state, self._given(self.signature.bind, args, kwargs))
-
-    def _given(
-        self,
-        bind: Callable[..., inspect.BoundArguments],
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-    ) -> dict[str, object]:
-        """The arguments of a call by parameter."""
-        try:
-            return bind(*args, **kwargs).arguments
-        except TypeError as exc:
-            raise ProgramError(
-                f"{self.name}{self.signature}: {self._mismatch(exc, kwargs)}"
-            ) from None
+        return self._invoke(state, self._parameters.given(args, kwargs))
 
     def _invoke(self, state: State, given: Mapping[str, object]) -> object:
-        # Bound arguments may lie between the others, so the call is put together by name.
-        merged = {**given, **self._bound}
-        call = inspect.BoundArguments(
-            self._full,
-            {name: merged[name] for name in self._full.parameters if name in merged},
-        )
+        call = self._parameters.call(given)
         return self.fn(state, *call.args, **call.kwargs)
-
-    def _mismatch(self, error: TypeError, kwargs: Mapping[str, object]) -> str:
-        """What is wrong with the arguments; unknown names first, since they are the usual cause."""
-        unknown = [name for name in kwargs if name not in self.signature.parameters]
-        if not unknown:
-            return str(error)
-        what = f"no parameter {', '.join(map(repr, unknown))}"
-        if any(name in SamplingParams.__dataclass_fields__ for name in unknown):
-            return f"{what}; sampling parameters go into sampling=tg.SamplingParams(...)"
-        return f"{what}; expected {', '.join(self.signature.parameters) or 'no arguments'}"
 
     def _execute(
         self, state: State, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -366,43 +323,3 @@ def _options(
         namespace,
         priority,
     )
-
-
-def _checked_parameters(fn: Callable[..., object]) -> list[inspect.Parameter]:
-    """The parameters of a program. Raises ProgramError where it can be none."""
-    if not callable(fn):
-        raise ProgramError(f"tg.function decorates a function, got {fn!r:.80}")
-    name = getattr(fn, "__name__", repr(fn))
-    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
-        raise ProgramError(
-            f"program {name!r} must be a plain function, not async and not a generator; "
-            f"to run it from async code use `await {name}.arun(...)`"
-        )
-    parameters = list(inspect.signature(fn).parameters.values())
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if not parameters or parameters[0].kind not in positional:
-        raise ProgramError(
-            f"program {name!r} needs the state as its first positional parameter: "
-            f"def {name}(s, ...)"
-        )
-    first = parameters[0]
-    if first.default is not first.empty or not _may_be_state(first.annotation):
-        raise ProgramError(
-            f"the first parameter of program {name!r} is the state, but it is declared "
-            f"`{first}`: write def {name}(s, {first.name}, ...)"
-        )
-    for parameter in parameters:
-        if parameter.name in RESERVED:
-            raise ProgramError(
-                f"program {name!r} cannot have a parameter called {parameter.name!r}, which "
-                f"run() and run_batch() take themselves; rename it"
-            )
-    return parameters
-
-
-def _may_be_state(annotation: object) -> bool:
-    if annotation in (inspect.Parameter.empty, Any, object):
-        return True
-    if isinstance(annotation, str):
-        return annotation.strip("\"'").split(".")[-1] in ("State", "Any", "object")
-    return isinstance(annotation, type) and issubclass(annotation, State)

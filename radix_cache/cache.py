@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .base import CacheFull, KVStore
+from .defragment import defragment
 from .disk import DiskFolder
 from .integrity import check_integrity
 from .lease import Lease
@@ -177,21 +178,6 @@ class RadixCache:
         tiers.counters.hit_tokens += lease.cached_tokens
         return lease
 
-    def fork(self, lease: Lease) -> Lease:
-        """A second lease on the same tokens; cells are shared, no data moves.
-
-        Private tokens must have been committed. Raises CacheFull if every sequence id is on loan.
-        """
-        self._check_open(lease)
-        if lease.private:
-            raise ValueError(f"{lease.private} tokens are not committed; commit before a fork")
-        node = lease.node
-        seq = self._tiers.take_sequence(node)
-        twin = Lease(seq, lease.namespace, node, node.stop, node.stop, lease.priority)
-        self._tiers.leases[twin.seq] = twin
-        self._tiers.lock(node)
-        return twin
-
     def stop_at(self, lease: Lease, length: int) -> None:
         """Notes that somebody waits for the first `length` tokens; see `next_stop`."""
 
@@ -320,23 +306,18 @@ class RadixCache:
         while self._tiers.idle_tokens > self._idle_cells and self._tiers.park_oldest():
             pass
 
+    def defragment(self) -> bool:
+        """Moves the cells of each sequence together; see `defragment.py`. False if not done."""
+        return defragment(self._tiers)
+
     def forget_live(self) -> None:
         """To be called when the store has lost all its cells: every lease is void, and what was
         parked or stored stays cached."""
         self._tiers.forget_live()
 
     def close(self) -> None:
-        """Writes what no lease uses to disk, highest rank first, as far as the budget goes."""
-        tiers = self._tiers
-        if tiers.folder is None:
-            return
-        self.park_idle()
-        for node in sorted(tiers.tree.nodes(), key=tiers.disk_rank, reverse=True):
-            if tiers.write(node, may_wait=True):
-                tiers.enforce_disk_budget()
-                if node.file is None:  # all that is left ranks still lower
-                    break
-        tiers.folder.close()
+        """Writes what is committed to disk, highest rank first, as far as the budget goes."""
+        self._tiers.write_all()
 
     def clear(self, namespace: str | None = None) -> None:
         """Forgets all that is neither in use nor pinned; of every namespace by default."""

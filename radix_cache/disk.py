@@ -60,6 +60,7 @@ class DiskFile:
 
     Attributes:
         n_bytes: of the whole file.
+        blob_bytes: what it costs in host memory.
         pending: what it will hold, until it is written.
         is_lost: it could not be written, or is no longer what it was.
     """
@@ -68,6 +69,7 @@ class DiskFile:
     start: int
     stop: int
     n_bytes: int
+    blob_bytes: int
     pending: Blob | None = None
     is_lost: bool = False
 
@@ -164,7 +166,8 @@ class DiskFolder:
         """
         head = self._packed_head(namespace, tokens, blob)
         size = len(head) + 2 * MAC_BYTES + memoryview(blob.data).nbytes
-        file = DiskFile(self._folder / self._name(head), blob.start, len(tokens), size, blob)
+        path = self._folder / self._name(head)
+        file = DiskFile(path, blob.start, len(tokens), size, blob.n_bytes, pending=blob)
         self._writes.put((file, head))
         return file
 
@@ -234,10 +237,11 @@ class DiskFolder:
         if fields["binding"] != self._binding:
             return status.st_mtime, status.st_size
         expected = len(head) + 2 * MAC_BYTES + fields["data_bytes"]
-        if status.st_size != expected:
-            raise BadFile(f"{status.st_size} bytes, expected {expected}; it is cut short or grown")
+        size = status.st_size
+        if size != expected:
+            raise BadFile(f"{size} bytes, expected {expected}; it is cut short or grown")
         tokens = np.frombuffer(head[-4 * fields["n_tokens"] :], "<i4").astype(np.int32)
-        file = DiskFile(path, fields["start"], len(tokens), status.st_size)
+        file = DiskFile(path, fields["start"], len(tokens), size, fields["n_bytes"])
         return Stored(file, fields["namespace"], tokens, status.st_mtime)
 
     def _read_head(self, stream: BufferedReader, name: str) -> tuple[bytes, _Fields]:

@@ -33,7 +33,7 @@ class FakeKVStore:
         can_cut: False makes it refuse to copy, remove or save less than a whole sequence.
 
     Attributes:
-        copies, removes, saves, loads: calls of each kind so far.
+        saves, loads: calls of each kind so far.
         written_tokens, saved_tokens, loaded_tokens: tokens that moved.
         failing_loads: set it to make that many of the next loads raise CacheFull.
     """
@@ -46,7 +46,7 @@ class FakeKVStore:
         self._bytes_per_token = bytes_per_token
         self._sequences: list[dict[int, _Cell]] = [{} for _ in range(n_seqs)]
         self._holders: dict[_Cell, int] = {}  # cell -> how many sequences hold it
-        self.copies = self.removes = self.saves = self.loads = 0
+        self.saves = self.loads = 0
         self.written_tokens = self.saved_tokens = self.loaded_tokens = 0
         self.failing_loads = 0
 
@@ -67,7 +67,6 @@ class FakeKVStore:
 
     def copy(self, src: int, dst: int, start: int, stop: int) -> None:
         """See `KVStore.copy`. Raises ValueError on a hole in `src` or a position held in `dst`."""
-        self.copies += 1
         self._check_whole(src, start, stop)
         source, target = self._sequences[src], self._sequences[dst]
         for position in range(start, stop):
@@ -79,7 +78,6 @@ class FakeKVStore:
 
     def remove(self, seq: int, start: int, stop: int) -> None:
         """See `KVStore.remove`. Positions that `seq` does not hold are passed over."""
-        self.removes += 1
         self._check_whole(seq, start, len(self._sequences[seq]) if stop < 0 else stop)
         for position in [p for p in self._sequences[seq] if start <= p and (stop < 0 or p < stop)]:
             cell = self._sequences[seq].pop(position)

@@ -5,22 +5,68 @@ from __future__ import annotations
 from collections import Counter
 
 from .pins import Pins
+from .saved import SavedTree
+from .snapshot_tree import SnapshotTree
 from .tiers import TieredTree
 from .tree import Node
 
 
 def check_integrity(tiers: TieredTree, pins: Pins) -> None:
     """Raises AssertionError, with the numbers, where an invariant of `tiers.py` does not hold."""
-    tiers.tree.check_integrity()
-    nodes = list(tiers.tree.nodes())
-    tiers.host.check_integrity(nodes)
-    tiers.disk.check_integrity(nodes)
+    nodes = _check_saved(tiers, pins)
     _check_counts(tiers, nodes)
-    _check_pins(pins, nodes)
     for node in nodes:
         _check_node(tiers, node)
     _check_leases(tiers)
     _check_sequences(tiers, nodes)
+
+
+def check_snapshots(tree: SnapshotTree, pins: Pins) -> None:
+    """Raises AssertionError, with the numbers, where the books contradict `snapshot_tree.py`."""
+    nodes = _check_saved(tree, pins)
+    tree.cells.check_integrity()
+    held = [node for node in nodes if node.seq >= 0]
+    if sorted([*(n.seq for n in held), *tree.leases, *tree.ids]) != list(range(tree.store.n_seqs)):
+        raise AssertionError(
+            f"sequences: {len(held)} held + {len(tree.leases)} on loan + {len(tree.ids)} free of "
+            f"{tree.store.n_seqs}"
+        )
+    _equal("held nodes", len(tree.held), len(held))
+    for node in nodes:
+        _check_snapshot(tree, node)
+    for lease in tree.leases.values():
+        if tree.cells.length(lease.seq) != lease.length or not lease.node.lock_count:
+            raise AssertionError(f"lease of {lease.length} tokens on {lease.seq}")
+
+
+def _check_snapshot(tree: SnapshotTree, node: Node) -> None:
+    where = f"node [{node.start}, {node.stop})"
+    if not (node.children or node.lock_count or tree.has_snapshot(node)):
+        raise AssertionError(f"{where}: a leaf without snapshot or user")
+    if node.seq >= 0 and tree.cells.length(node.seq) != node.stop:
+        raise AssertionError(f"{where}: {tree.cells.length(node.seq)} cells are held")
+    for item in (node.blob, node.file):
+        if item is not None and (item.start, item.stop) != (0, node.stop):
+            raise AssertionError(f"{where}: what is saved of it is [{item.start}, {item.stop})")
+    _equal(f"{where}: may be parked", node in tree.held, node.seq >= 0)
+    is_spare = bool(node.blob) and not tree.is_pinned(node)
+    _equal(f"{where}: blob may go", node in tree.host.droppable, is_spare)
+    _equal(f"{where}: file may go", node in tree.disk.droppable, bool(node.file))
+
+
+def _check_saved(tree: SavedTree, pins: Pins) -> list[Node]:
+    """What all trees have in common; returns the nodes."""
+    tree.tree.check_integrity()
+    nodes = list(tree.tree.nodes())
+    tree.host.check_integrity(nodes)
+    tree.disk.check_integrity(nodes)
+    _equal("nodes", len(tree.tree), len(nodes))
+    saved = [node for node in nodes if node.seq < 0 and (node.blob or node.file)]
+    _equal("parked tokens", tree.parked_tokens, sum(map(len, saved)))
+    _equal("stored tokens", tree.stored_tokens, sum(len(n) for n in saved if not n.blob))
+    _equal("private tokens", tree.private_tokens, sum(x.private for x in tree.leases.values()))
+    _check_pins(tree, pins, nodes)
+    return nodes
 
 
 def _equal(what: str, booked: object, counted: object) -> None:
@@ -30,17 +76,12 @@ def _equal(what: str, booked: object, counted: object) -> None:
 
 def _check_counts(tiers: TieredTree, nodes: list[Node]) -> None:
     live = [node for node in nodes if node.seq >= 0]
-    _equal("nodes", len(tiers.tree), len(nodes))
     _equal("live tokens", tiers.live_tokens, sum(map(len, live)))
     _equal("idle tokens", tiers.idle_tokens, sum(len(n) for n in live if not n.lock_count))
-    _equal("parked tokens", tiers.parked_tokens, sum(len(n) for n in nodes if n.seq < 0))
-    stored = sum(len(n) for n in nodes if n.seq < 0 and not n.blob)
-    _equal("stored tokens", tiers.stored_tokens, stored)
-    private = sum(lease.private for lease in tiers.leases.values())
-    _equal("private tokens", tiers.private_tokens, private)
     if tiers.free_cells < 0:
         raise AssertionError(
-            f"{tiers.live_tokens} live + {private} private tokens in {tiers.store.n_cells} cells"
+            f"{tiers.live_tokens} live + {tiers.private_tokens} private tokens in "
+            f"{tiers.store.n_cells} cells"
         )
 
 
@@ -64,11 +105,11 @@ def _check_node(tiers: TieredTree, node: Node) -> None:
     _equal(f"{where}: file may go", node in tiers.disk.droppable, is_spare)
 
 
-def _check_pins(pins: Pins, nodes: list[Node]) -> None:
+def _check_pins(tree: SavedTree, pins: Pins, nodes: list[Node]) -> None:
     counted = Counter(step for node in pins.nodes for step in node.path()[1:])
     _equal("pins of nodes", {n: n.pin_count for n in nodes if n.pin_count}, dict(counted))
     _equal("pinned tokens", pins.pinned_tokens, sum(map(len, counted)))
-    for node in counted:
+    for node in (saved for end in pins.nodes for saved in tree.saved_path(end)):
         if not node.blob:
             raise AssertionError(f"node [{node.start}, {node.stop}): pinned and not in memory")
 

@@ -40,3 +40,16 @@ class Lease:
     def private(self) -> int:
         """Tokens of the sequence that are not in the tree."""
         return self.length - self.node.stop
+
+    def cells_in_common(self, other: Lease) -> int:
+        """How many cells both sequences hold: those of the prefix that both have from the tree."""
+        a: Node | None = self.node
+        b: Node | None = other.node
+        while a is not b:
+            if a is None or b is None:
+                return 0
+            if a.stop >= b.stop:
+                a = a.parent
+            else:
+                b = b.parent
+        return a.stop if a is not None else 0

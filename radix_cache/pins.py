@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .base import Blob
 from .lease import Lease
-from .tiers import TieredTree
+from .saved import SavedTree
 from .tree import Node
 
 
@@ -54,8 +54,8 @@ class Pins:
         pinned_tokens: tokens of all pinned nodes; may be read from any thread.
     """
 
-    def __init__(self, tiers: TieredTree) -> None:
-        self._tiers = tiers
+    def __init__(self, tree: SavedTree) -> None:
+        self._tree = tree
         self._pins: dict[str, tuple[Pin, Node]] = {}
         self.pinned_tokens = 0
 
@@ -76,14 +76,14 @@ class Pins:
             self._save(name, node)
         except BaseException:
             self._release(node)
-            self._tiers.enforce_host_budget()
+            self._tree.enforce_host_budget()
             raise
         pin = Pin(name, lease.namespace, node.stop)
         old = self._pins.pop(name, None)
         self._pins[name] = pin, node
         if old is not None:
             self._release(old[1])
-        self._tiers.enforce_host_budget()
+        self._tree.enforce_host_budget()
         return pin
 
     def unpin(self, name: str) -> bool:
@@ -91,31 +91,27 @@ class Pins:
         found = self._pins.pop(name, None)
         if found is not None:
             self._release(found[1])
-            self._tiers.enforce_host_budget()
+            self._tree.enforce_host_budget()
         return found is not None
 
     def _save(self, name: str, bottom: Node) -> None:
-        tiers = self._tiers
-        for node in _edges(bottom):
-            if node.pin_count == 1:  # others are pinned, and so saved, already
-                tiers.save_own(node)
+        tree = self._tree
+        for node in tree.saved_path(bottom):
+            if node.pin_count == 1 or not node.blob:  # others are pinned, and so saved, already
+                tree.save_own(node)
         bottoms = [bottom, *(node for other, (_, node) in self._pins.items() if other != name)]
-        blobs: set[Blob] = {node.blob for end in bottoms for node in _edges(end) if node.blob}
-        needed, budget = sum(blob.n_bytes for blob in blobs), tiers.host.budget_bytes
+        blobs: set[Blob] = {n.blob for end in bottoms for n in tree.saved_path(end) if n.blob}
+        needed, budget = sum(blob.n_bytes for blob in blobs), tree.host.budget_bytes
         if needed > budget:
             raise PinRefused(name, bottom.stop, needed, budget)
 
     def _release(self, bottom: Node) -> None:
         self._count(bottom, -1)
-        for node in _edges(bottom):
-            self._tiers.requeue(node)
+        for node in self._tree.saved_path(bottom):
+            self._tree.requeue(node)
 
     def _count(self, bottom: Node, by: int) -> None:
         for node in bottom.ancestry():
             was_pinned = node.pin_count > 0
             node.pin_count += by
             self.pinned_tokens += len(node) * ((node.pin_count > 0) - was_pinned)
-
-
-def _edges(bottom: Node) -> list[Node]:
-    return bottom.path()[1:]

@@ -8,6 +8,7 @@ from .base import KVStore
 from .cache import RadixCache
 from .disk import DiskFolder
 from .lease import Lease
+from .pins import Pin
 from .policy import DEFAULT_POLICY, PolicyName
 from .respell import Pieces
 from .snapshots import SnapshotCache
@@ -52,6 +53,12 @@ class PrefixCache(Protocol):
 
     def release(self, lease: Lease) -> None: ...
 
+    def pin(self, name: str, lease: Lease) -> Pin: ...
+
+    def unpin(self, name: str) -> bool: ...
+
+    def pins(self) -> tuple[Pin, ...]: ...
+
     def reserve(self, n_cells: int) -> bool: ...
 
     def park_idle(self) -> bool: ...
@@ -80,8 +87,7 @@ def cache_for(
 ) -> PrefixCache:
     """The cache for a store, by whether its sequences can be cut.
 
-    Raises ValueError on a folder for a store whose sequences cannot: snapshots are not kept on
-    disk.
+    Snapshots go by their last use, whatever the `policy`.
     """
     if store.can_cut:
         return RadixCache(
@@ -92,6 +98,10 @@ def cache_for(
             policy=policy,
             idle_cells=idle_cells,
         )
-    if folder is not None:
-        raise ValueError("snapshots of sequences that cannot be cut are not kept on disk")
-    return SnapshotCache(store, host_bytes=host_bytes, idle_cells=idle_cells)
+    return SnapshotCache(
+        store,
+        host_bytes=host_bytes,
+        folder=folder,
+        disk_bytes=disk_bytes,
+        idle_cells=idle_cells,
+    )

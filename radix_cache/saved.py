@@ -1,35 +1,39 @@
-"""The tree with what is saved of it: in host memory, and on disk.
-
-    parked  the node's own KV is saved in `node.blob`
-    stored  the node's own KV is saved in `node.file` alone
+"""A tree with what is saved of it: in host memory, and on disk.
 
 Whatever is over a budget goes one tier down, in the order of an eviction policy: from memory to
 disk, and from disk, or where there is none, out of the tree. What is pinned stays in memory.
-`tiers.py` adds the store's own cells.
+
+What a node's blob or file stands for is the subclass's business: its edge (`saved_edges.py`), or
+the whole prefix that ends there (`snapshot_tree.py`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import numpy as np
 
 from .base import Blob
 from .disk import DiskFile, DiskFolder, Stored
+from .lease import Lease
 from .policy import Policy, Rank
-from .stats import Counters
+from .stats import CacheStats, Counters
 from .tier import Tier
-from .tree import Match, Node, RadixTree, Root
+from .tree import Match, Node, RadixTree, Root, TokenArray
 
 
-class SavedTree:
+class SavedTree(ABC):
     """A tree of nodes that are live (the subclass's business), parked or stored.
 
     Attributes:
         host, disk: the tiers.
         folder: where files are; None without a disk.
-        parked_tokens: tokens of nodes that are not live.
+        leases: by sequence id.
+        private_tokens: tokens of leases that are not in the tree.
+        parked_tokens: tokens of nodes that are saved and not live.
         stored_tokens: those of them that are only on disk.
     """
 
@@ -46,17 +50,47 @@ class SavedTree:
         self.host: Tier[Blob] = Tier("blob", host_bytes, policy.rank)
         self.folder = folder
         self.disk: Tier[DiskFile] = Tier("file", disk_bytes, self.disk_rank, self._remove_file)
-        self.parked_tokens = self.stored_tokens = 0
+        self.leases: dict[int, Lease] = {}
+        self.private_tokens = self.parked_tokens = self.stored_tokens = 0
         self.counters = Counters()
         self._lost: list[Node] = []
         self._wanted: dict[DiskFile, Node] = {}  # being read -> one of its nodes
 
-    def disk_rank(self, node: Node) -> Rank:
-        """By the policy, but no node before those below it, and of equals the deepest first.
+    # --- what a node's item stands for -----------------------------------------------------
 
-        A file without those of the nodes above it is of no use to the next process.
+    @abstractmethod
+    def disk_rank(self, node: Node) -> Rank:
+        """The order in which files go, lowest first."""
+
+    @abstractmethod
+    def split(self, node: Node, at: int) -> Node:
+        """As `RadixTree.split`."""
+
+    @abstractmethod
+    def requeue(self, node: Node) -> None:
+        """Brings the queues of what may go up to date after a change to `node`."""
+
+    @abstractmethod
+    def saved_path(self, bottom: Node) -> list[Node]:
+        """The nodes whose blobs together are the prefix down to `bottom`, downwards."""
+
+    @abstractmethod
+    def save_own(self, node: Node) -> None:
+        """Sees to it that a live node has a blob that stands for nothing else. Raises MemoryError.
+
+        The budget is for the caller to enforce.
         """
-        return *min(self.policy.rank(n) for n in node.ancestry() if n.parent), -node.stop
+
+    @abstractmethod
+    def lose(self, node: Node) -> None:
+        """Gives up all that is saved of a node that is not live, and what is of no use without."""
+
+    @abstractmethod
+    def give_file(self, bottom: Node, file: DiskFile, used: float) -> bool:
+        """Attaches `file`, which ends at `bottom` and was last used at `used`, to those nodes that
+        it stands for and that have none; False if there are none."""
+
+    # --- the tree --------------------------------------------------------------------------
 
     def end_of(self, match: Match) -> Node:
         """The node that ends where `match` does, split off if need be."""
@@ -64,32 +98,24 @@ class SavedTree:
             return self.split(match.node, match.length)
         return match.node
 
-    def split(self, node: Node, at: int) -> Node:
-        """As `RadixTree.split`."""
-        upper = self.tree.split(node, at)
-        if upper.blob is not None:
-            self.host.attach(upper, upper.blob)
-        if upper.file is not None:
-            self.disk.attach(upper, upper.file)
-        self.requeue(upper)
-        return upper
+    def insert_below(self, node: Node, tokens: TokenArray) -> Node:
+        """The node that ends where `tokens`, int32[n], do, made if need be.
 
-    def requeue(self, node: Node) -> None:
-        """Brings the queues of what may go up to date after a change to `node`."""
-        is_live, is_free = node.seq >= 0, not node.lock_count
-        is_leaf = is_free and not node.children
-        # what goes to disk stays in the tree, so that its children may, too
-        may_leave_memory = is_leaf or (is_free and self.folder is not None)
-        is_spare = bool(node.blob) and not node.pin_count and (is_live or may_leave_memory)
-        self.host.droppable.put(node, is_spare)
-        is_spare = bool(node.file) and (is_live or bool(node.blob) or is_leaf)
-        self.disk.droppable.put(node, is_spare)
+        The first `node.stop` of them are the path to `node`.
+        """
+        match = self.tree.match_below(node, tokens)
+        bottom = self.end_of(match)
+        if match.length < len(tokens):
+            bottom = self.tree.append(bottom, tokens[match.length :])
+        return bottom
 
     def count_parked(self, node: Node, sign: int) -> None:
         """Adds a node that is not live to the books, or takes it out."""
         if node.blob or node.file:
             self.parked_tokens += sign * len(node)
             self.stored_tokens += sign * len(node) * (not node.blob)
+
+    # --- from disk -------------------------------------------------------------------------
 
     def read(self, nodes: list[Node]) -> Blob | None:
         """Brings `nodes`, which one file covers, into host memory; None if the file is lost."""
@@ -106,23 +132,18 @@ class SavedTree:
         self._bring(nodes, blob)
         return blob
 
-    def expect(self, match: Match) -> None:
-        """A request waits that will find this: it counts as used now, and what of it is only on
-        disk is read ahead.
-
-        Belady's rule evicts what is needed last. Of what is needed at all, waiting requests are all
-        that is known; so it goes last.
-        """
-        now, stored = self.tree.now(), dict[DiskFile, Node]()
-        for node in match.node.ancestry():
-            node.last_used = now
+    def read_ahead(self, nodes: Iterable[Node]) -> None:
+        """Has the files read that alone hold what is saved of `nodes`, a path downwards."""
+        if self.folder is None:
+            return
+        stored = dict[DiskFile, Node]()
+        for node in nodes:
             file = node.file
             if file is not None and node.blob is None and node.seq < 0 and file.pending is None:
-                stored.setdefault(file, node)
-        if self.folder is not None and stored:
-            for file, node in reversed(stored.items()):
-                if self.host.admits(file.stop - file.start) and self.folder.ahead.start(file):
-                    self._wanted[file] = node
+                stored[file] = node
+        for file, node in stored.items():
+            if file.blob_bytes <= self.host.budget_bytes and self.folder.ahead.start(file):
+                self._wanted[file] = node
 
     def take_read(self) -> None:
         """Puts what was read ahead into host memory, where it ranks as any other."""
@@ -142,29 +163,29 @@ class SavedTree:
             self.host.attach(node, blob)
             self.count_parked(node, 1)
             self.requeue(node)
-            self.counters.read_tokens += len(node)
+        self.counters.read_tokens += blob.stop - blob.start
 
     def forget_lost(self) -> None:
-        """Drops the nodes whose file was found lost, and what is below them."""
+        """Gives up the nodes whose file was found lost."""
         while self._lost:
-            self.drop_subtree(self._lost.pop())
+            self.lose(self._lost.pop())
 
-    def drop(self, leaf: Node) -> None:
-        """Takes a leaf that is neither locked nor live out of the tree."""
-        parent = leaf.parent
-        assert parent is not None
-        self.count_parked(leaf, -1)
-        self.host.detach(leaf)
-        self.disk.detach(leaf)
-        self.requeue(leaf)
-        self.tree.remove(leaf)
-        self.requeue(parent)
-        self.counters.evicted_tokens += len(leaf)
-        self.policy.evicted(leaf, self.tree.now())
+    def adopt(self, found: list[Stored]) -> None:
+        """Puts the prefixes of files, in order of their beginnings, into an empty tree."""
+        assert self.folder is not None
+        now, wall = self.tree.now(), time.time()
+        for stored in found:
+            file, root = stored.file, self.tree.root(stored.namespace)
+            match = self.tree.match_below(root, stored.tokens)
+            # else what it goes on from is gone
+            if match.length < file.start or not self.give_file(
+                self.insert_below(root, stored.tokens), file, now - max(wall - stored.used, 0.0)
+            ):
+                self.folder.remove(file)
+        self.disk.other_bytes = self.folder.other_bytes
+        self.enforce_disk_budget()
 
-    def drop_subtree(self, node: Node) -> None:
-        for step in reversed(list(node.subtree())):
-            self.drop(step)
+    # --- budgets, and to disk --------------------------------------------------------------
 
     def enforce_host_budget(self) -> None:
         while self.host.is_over_budget:
@@ -181,7 +202,7 @@ class SavedTree:
                 self.requeue(node)
                 self.policy.evicted(node, self.tree.now())
             else:
-                self.drop_subtree(node)
+                self.lose(node)
         self.enforce_disk_budget()
 
     def enforce_disk_budget(self) -> None:
@@ -197,7 +218,7 @@ class SavedTree:
                 self.disk.detach(node)
                 self.requeue(node)
             else:
-                self.drop(node)
+                self.lose(node)
 
     def write(self, node: Node, *, may_wait: bool = False) -> bool:
         """Sees to it that a parked node is on disk, too; False if that cannot be.
@@ -206,11 +227,11 @@ class SavedTree:
         would hold up every request.
         """
         blob, folder = node.blob, self.folder
-        if node.file is not None and not node.file.is_lost:
+        if _is_stored(node):
             return True
-        if blob is None or folder is None or not folder.takes_writes:
+        if blob is None or folder is None or not self._may_write(may_wait):
             return False
-        if (folder.would_wait and not may_wait) or not self.disk.admits(len(node)):
+        if memoryview(blob.data).nbytes > self.disk.budget_bytes:
             return False
         bottom = self.blob_chain(node)[-1]
         path = bottom.path()
@@ -226,6 +247,39 @@ class SavedTree:
             self.requeue(step)
         self.counters.written_tokens += bottom.stop - blob.start
         return True
+
+    def write_live(self, node: Node, *, may_wait: bool = False) -> bool:
+        """As `write`, for a node that may be live: it takes host memory while it is copied."""
+        if _is_stored(node):
+            return True
+        if not self._may_write(may_wait):
+            return False  # copying it out would be for nothing
+        had_blob, is_written = node.blob is not None, False
+        with suppress(MemoryError):
+            if node.seq >= 0:
+                self.save_own(node)
+            is_written = self.write(node, may_wait=may_wait)
+        if not had_blob:  # host memory is for what is not live
+            self.host.detach(node)
+            self.requeue(node)
+        return is_written
+
+    def write_all(self) -> None:
+        """Writes what is live or parked, highest rank first, as far as the budget goes, and ends
+        the folder. For the end of a process: it may take long."""
+        if self.folder is None:
+            return
+        saved = [node for node in self.tree.nodes() if node.seq >= 0 or node.blob or node.file]
+        for node in sorted(saved, key=self.disk_rank, reverse=True):
+            if self.write_live(node, may_wait=True):
+                self.enforce_disk_budget()
+                if node.file is None:  # all that is left ranks still lower
+                    break
+        self.folder.close()
+
+    def _may_write(self, may_wait: bool) -> bool:
+        folder = self.folder
+        return folder is not None and folder.takes_writes and (may_wait or not folder.would_wait)
 
     @staticmethod
     def blob_chain(node: Node) -> list[Node]:
@@ -243,30 +297,39 @@ class SavedTree:
         assert self.folder is not None
         self.folder.remove(file)
 
-    def adopt(self, found: list[Stored]) -> None:
-        """Puts the prefixes of files, in order of their beginnings, into an empty tree."""
-        assert self.folder is not None
-        now, wall = self.tree.now(), time.time()
-        for stored in found:
-            file = stored.file
-            match = self.tree.match_below(self.tree.root(stored.namespace), stored.tokens)
-            if match.length < file.start:  # what it goes on from is gone
-                self.folder.remove(file)
-                continue
-            bottom = self.end_of(match)
-            if match.length < len(stored.tokens):
-                bottom = self.tree.append(bottom, stored.tokens[match.length :])
-            used = now - max(wall - stored.used, 0.0)
-            is_used = False
-            for step in bottom.ancestry():
-                if step.file is None and step.start >= file.start and step.parent is not None:
-                    step.last_used = used
-                    self.disk.attach(step, file)
-                    self.count_parked(step, 1)
-                    is_used = True
-                step.last_used = max(step.last_used, used)
-                self.requeue(step)
-            if not is_used:
-                self.folder.remove(file)
-        self.disk.other_bytes = self.folder.other_bytes
-        self.enforce_disk_budget()
+    # --- insight ---------------------------------------------------------------------------
+
+    def stats_with(
+        self,
+        *,
+        live_tokens: int,
+        locked_tokens: int,
+        free_cells: int,
+        sequences_used: int,
+        sequences_free: int,
+    ) -> CacheStats:
+        """The state and the totals, given what the subclass knows of the store."""
+        return CacheStats(
+            live_tokens=live_tokens,
+            locked_tokens=locked_tokens,
+            private_tokens=self.private_tokens,
+            free_cells=free_cells,
+            parked_tokens=self.parked_tokens,
+            stored_tokens=self.stored_tokens,
+            host_bytes=self.host.n_bytes,
+            disk_bytes=self.disk.n_bytes,
+            nodes=len(self.tree),
+            sequences_used=sequences_used,
+            sequences_free=sequences_free,
+            queried_tokens_total=self.counters.queried_tokens,
+            hit_tokens_total=self.counters.hit_tokens,
+            parked_tokens_total=self.counters.parked_tokens,
+            restored_tokens_total=self.counters.restored_tokens,
+            written_tokens_total=self.counters.written_tokens,
+            read_tokens_total=self.counters.read_tokens,
+            evicted_tokens_total=self.counters.evicted_tokens,
+        )
+
+
+def _is_stored(node: Node) -> bool:
+    return node.file is not None and not node.file.is_lost

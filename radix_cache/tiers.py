@@ -31,21 +31,19 @@ from .disk import DiskFolder
 from .eviction import EvictionQueue
 from .lease import Lease
 from .policy import Policy
-from .saved import SavedTree
+from .saved_edges import SavedEdges
 from .sequences import SequenceIds
 from .stats import CacheStats
 from .tree import Node
 
 
-class TieredTree(SavedTree):
+class TieredTree(SavedEdges):
     """Moves nodes between the tiers and keeps the books. Leases are the business of `RadixCache`.
 
     Attributes:
-        leases: by sequence id.
         live_leaves: unlocked live nodes without live children: those that may be parked.
         live_tokens: tokens of live nodes.
         idle_tokens: tokens of unlocked live nodes.
-        private_tokens: tokens of leases that are not in the tree.
     """
 
     def __init__(
@@ -62,9 +60,8 @@ class TieredTree(SavedTree):
         self.store = store
         self.scratch = store.n_seqs - 1
         self.ids = SequenceIds(store.n_seqs - 1)
-        self.leases: dict[int, Lease] = {}
         self.live_leaves = EvictionQueue(policy.rank)
-        self.live_tokens = self.idle_tokens = self.private_tokens = 0
+        self.live_tokens = self.idle_tokens = 0
 
     @property
     def free_cells(self) -> int:
@@ -229,7 +226,7 @@ class TieredTree(SavedTree):
         if node.blob is not None:
             self.counters.parked_tokens += len(node)
         elif node.file is None:
-            self.drop_subtree(node)
+            self.lose(node)
         self.enforce_host_budget()
         return True
 
@@ -239,7 +236,7 @@ class TieredTree(SavedTree):
         The budget is for the caller to enforce.
         """
         if node.blob is None or not _is_own(node.blob, node):
-            blob = self._save_range(node)
+            blob = self.save_range(node.seq, node.start, node.stop)
             self.host.detach(node)
             self.host.attach(node, blob)
         self.requeue(node)
@@ -250,29 +247,21 @@ class TieredTree(SavedTree):
         What the disk cannot take now is left for the next time.
         """
         for node in bottom.path()[1:]:
-            if node.file is not None and not node.file.is_lost:
-                continue
-            if self.folder is None or not self.folder.takes_writes or self.folder.would_wait:
-                break  # copying it out would be for nothing
-            had_blob = node.blob is not None
-            with suppress(MemoryError):
-                self.save_own(node)
-                self.write(node)
-            if not had_blob:  # host memory is for what is not live
-                self.host.detach(node)
-                self.requeue(node)
+            if not self.write_live(node):
+                break
         self.enforce_host_budget()
 
     def _save(self, node: Node) -> Blob:
         # an unlocked live leaf is all that its sequence holds, but for the path above it
         if node.start == 0:
             return self.store.save(node.seq, 0, node.stop)
-        return self._save_range(node)
+        return self.save_range(node.seq, node.start, node.stop)
 
-    def _save_range(self, node: Node) -> Blob:
-        self.store.copy(node.seq, self.scratch, node.start, node.stop)
+    def save_range(self, seq: int, start: int, stop: int) -> Blob:
+        """Positions [start, stop) of a sequence, copied into host memory."""
+        self.store.copy(seq, self.scratch, start, stop)
         try:
-            return self.store.save(self.scratch, node.start, node.stop)
+            return self.store.save(self.scratch, start, stop)
         finally:
             self.store.remove(self.scratch, 0, -1)
 
@@ -352,31 +341,18 @@ class TieredTree(SavedTree):
         self.live_tokens = self.idle_tokens = self.private_tokens = 0
         for node in reversed(nodes):
             if not (node.blob or node.file):
-                self.drop_subtree(node)
+                self.lose(node)
         for node in self.tree.nodes():
             self.requeue(node)
 
     def stats(self) -> CacheStats:
         """See `RadixCache.stats`."""
-        return CacheStats(
+        return self.stats_with(
             live_tokens=self.live_tokens,
             locked_tokens=self.live_tokens - self.idle_tokens,
-            private_tokens=self.private_tokens,
             free_cells=self.free_cells,
-            parked_tokens=self.parked_tokens,
-            stored_tokens=self.stored_tokens,
-            host_bytes=self.host.n_bytes,
-            disk_bytes=self.disk.n_bytes,
-            nodes=len(self.tree),
             sequences_used=self.ids.n_used,
             sequences_free=self.ids.n_free,
-            queried_tokens_total=self.counters.queried_tokens,
-            hit_tokens_total=self.counters.hit_tokens,
-            parked_tokens_total=self.counters.parked_tokens,
-            restored_tokens_total=self.counters.restored_tokens,
-            written_tokens_total=self.counters.written_tokens,
-            read_tokens_total=self.counters.read_tokens,
-            evicted_tokens_total=self.counters.evicted_tokens,
         )
 
 

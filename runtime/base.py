@@ -137,6 +137,11 @@ class Decoder(KVStore, Protocol):
     @property
     def n_batch(self) -> int: ...
 
+    @property
+    def attends_in_tiles(self) -> bool:
+        """Whether rows of a large batch pay for each other's cells, see `tiles.py`."""
+        ...
+
     def decode(self, batch: Batch) -> None:
         """Evaluates a batch. Raises NoSlot (nothing changed) or EngineError (fatal)."""
         ...

@@ -273,6 +273,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="the model's mmproj GGUF, with which it reads images",
     )
     parser.add_argument(
+        "--draft",
+        metavar="FILE",
+        type=Path,
+        help="a smaller GGUF with the same vocabulary, whose guesses are used where that is faster",
+    )
+    parser.add_argument(
         "--n-ctx",
         type=_positive,
         default=8192,

@@ -56,12 +56,17 @@ def models_of(
         yield provider
         return
     from . import prepared_weights
-    from .model import ModelOptions
+    from .model_options import ModelOptions
     from .runtime import Runtime
 
     name = model_name(args)
     models = {} if args.model in (None, name) else {name: args.model}
-    options = ModelOptions(n_ctx=args.n_ctx, adapters=adapters_of(args), projector=args.projector)
+    options = ModelOptions(
+        n_ctx=args.n_ctx,
+        adapters=adapters_of(args),
+        projector=args.projector,
+        draft=args.draft,
+    )
     if args.original_weights:
         options = replace(options, prepared_bytes=0)
     with (

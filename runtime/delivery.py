@@ -11,7 +11,7 @@ from ..radix_cache.tree import as_token_array, common_prefix
 from .base import Decoder, Logits
 from .kept_logits import KeptLogits, prefix_digest
 from .request import EngineRequest
-from .scheduler import Slice
+from .slices import Slice
 from .speculation import Speculation
 from .tally import Tally
 

@@ -18,22 +18,24 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 
-import numpy as np
-
-from ..lang.errors import CancelledError, ContextOverflowError, EngineError, ParameterError
+from ..lang.errors import CancelledError, ContextOverflowError, EngineError
+from ..radix_cache.base import CacheFull
 from ..radix_cache.cache import RadixCache
 from ..radix_cache.disk import DiskFolder
-from ..radix_cache.pins import PinRefused
 from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
 from ..radix_cache.prefix_cache import cache_for
 from ..radix_cache.respell import Pieces
 from .base import Batch, Decoder, NoSlot
 from .delivery import Delivery
-from .kept_logits import KeptLogits, prefix_digest
-from .overflow import shift
+from .draft_model import DraftModel
+from .endings import Endings
+from .intake import Intake
+from .kept_logits import KeptLogits
+from .overflow import Overflow, shift
 from .pace import Pace
 from .request import EngineRequest
-from .scheduler import Scheduler, Slice
+from .scheduler import Scheduler
+from .slices import Slice
 from .speculation import Speculation
 from .stats import EngineStats
 from .tally import Tally
@@ -65,6 +67,8 @@ class Engine:
             before; None matches token ids only.
         speculate: evaluate guessed tokens along where that is expected to save time; results are
             the same. Not where the decoder cannot cut sequences.
+        draft: a smaller model of the same vocabulary that guesses where nothing likelier is known;
+            only with `speculate`.
         measure_minimum: count the trie of all requests (`EngineStats.minimum_tokens`).
         on_idle: called by the engine's thread while nothing is asked; says whether there is more
             to do. It holds up whoever asks next, so it does a little at a time.
@@ -87,6 +91,7 @@ class Engine:
         logits_bytes: int = 64 << 20,
         pieces: Sequence[bytes] | None = None,
         speculate: bool = False,
+        draft: DraftModel | None = None,
         measure_minimum: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         on_idle: Callable[[], bool] = lambda: False,
@@ -109,7 +114,7 @@ class Engine:
         self._pace = Pace(inf if max_itl_s is None else max_itl_s, most=chunk_tokens)
         self._speculation: Speculation | None = None
         if speculate and isinstance(self.cache, RadixCache):
-            self._speculation = Speculation(self.cache)
+            self._speculation = Speculation(self.cache, draft)
         self._tally = Tally(measure_minimum=measure_minimum)
         self._delivery = Delivery(
             decoder,
@@ -123,10 +128,22 @@ class Engine:
             self._delivery.known,
             max_running=max_running,
             n_batch=decoder.n_batch,
+            n_cells=decoder.n_cells,
             pace=self._pace,
+            is_tiled=decoder.attends_in_tiles,
             speculation=self._speculation,
         )
-        self._pieces = None if pieces is None else Pieces(pieces)
+        self._endings = Endings(
+            decoder, self.cache, self._scheduler, self._tally, speculation=self._speculation
+        )
+        self._overflow = Overflow(decoder.n_cells, self._scheduler, self._tally, self._endings)
+        self._intake = Intake(
+            decoder.n_cells,
+            self.cache,
+            self._scheduler,
+            self._endings,
+            None if pieces is None else Pieces(pieces),
+        )
         self._inbox: deque[EngineRequest] = deque()
         self._unpins: deque[str] = deque()
         self._wake = threading.Condition()
@@ -210,6 +227,12 @@ class Engine:
             self._fail_all("the engine was closed while this request was running")
             self._on_stop()
 
+    def _fail_all(self, reason: str, cause: BaseException | None = None) -> None:
+        with self._wake:
+            inbox, self._inbox = list(self._inbox), deque()
+            is_closing = self._closing
+        self._endings.fail_all(inbox, reason, cause, is_closing=is_closing)
+
     def _serve(self) -> None:
         while True:
             with self._wake:
@@ -257,29 +280,26 @@ class Engine:
             self._tally.admit(request)
             self._encode_images(request)
             if request.is_finished:
-                self._retire(request, request.error)
-        has_shifted = self._shift_full()
+                self._endings.retire(request, request.error)
+        has_shifted = self._overflow.shift_running()
         if not scheduler.running:
             if scheduler.waiting and not admitted and not has_shifted:
-                # the first in the queue found no room beside nothing: it never will
-                first = scheduler.waiting.scan().next()
-                assert first is not None
-                if self._has_outgrown(first):  # by what was drawn from known logits
-                    self._shift(first)
-                else:
-                    scheduler.waiting.remove(first)
-                    self._end_full(first)
+                self._overflow.settle_first()
             return
-        batch, slices = scheduler.plan()
+        try:
+            batch, slices = scheduler.plan()
+        except (CacheFull, EngineError) as error:  # while cells were being moved
+            self._endings.start_afresh((), str(error))
+            return
         if not slices:
-            self._retire_full(scheduler.running[0])
+            self._endings.retire_full(scheduler.running[0])
             return
         if self._decode(batch, slices):
             for piece in slices:
                 self._delivery.computed(piece)
                 for request in (piece.request, *piece.others):
                     if request.is_finished:
-                        self._retire(request, request.error)
+                        self._endings.retire(request, request.error)
             self.cache.trim_idle()
         self._tally.step(self._clock() - began)
 
@@ -293,54 +313,15 @@ class Engine:
 
     def _take_inbox(self) -> None:
         while self._unpins:
-            name = self._unpins.popleft()
-            if isinstance(self.cache, RadixCache):
-                self.cache.unpin(name)
+            self.cache.unpin(self._unpins.popleft())
         for _ in range(min(len(self._inbox), TAKEN_PER_STEP)):
             request = self._inbox.popleft()
             try:
-                self._take(request)
+                self._intake.take(request)
             except Exception as error:
-                self._end(request, error)
-
-    def _take(self, request: EngineRequest) -> None:
-        self._respell(request)
-        request.prompt_tokens = len(request.tokens)
-        if request.generation is not None:
-            request.tokens.extend(request.generation.start())
-            if request.is_finished:
-                self._end(request, None)
-                return
-            shift(request, self._decoder.n_cells)
-            if len(request.tokens) >= self._decoder.n_cells:
-                self._end_full(request)
-                return
-        self._prepare(request)
-        self._scheduler.waiting.add(request)
-        self._may_be_cancelled |= request.is_cancelled
-        self.cache.expect(request.prefill, request.namespace)
-
-    def _prepare(self, request: EngineRequest) -> None:
-        """Makes all tokens of a request its prompt."""
-        if request.generation is not None:
-            request.limit = len(request.tokens) - 1
-        request.prefill = np.array(request.tokens, np.int32)
-        request.prefill_tokens = len(request.tokens)
-        request.guesser = None
-        if request.generation is not None or request.on_logits is not None:
-            prefix = request.prefill[: request.limit + 1]
-            request.branch = prefix_digest(prefix, request.namespace)
-
-    def _respell(self, request: EngineRequest) -> None:
-        """Gives text of the prompt that was generated before the tokens it was generated as."""
-        if self._pieces is None:
-            return
-        size = request.prompt_stop
-        prompt = self.cache.respelled(request.tokens[:size], self._pieces, request.namespace)
-        grown = len(prompt) - size
-        if len(request.tokens) + grown < self._decoder.n_cells:
-            request.tokens[:size] = prompt.tolist()
-            request.limit += grown
+                self._endings.end(request, error)
+            if request.is_cancelled:  # perhaps before anybody could find it
+                self._may_be_cancelled = True
 
     def _drop_cancelled(self) -> None:
         if not self._may_be_cancelled:  # thousands may wait
@@ -349,46 +330,9 @@ class Engine:
         scheduler = self._scheduler
         for request in [r for r in scheduler.waiting if r.is_cancelled]:
             scheduler.waiting.remove(request)
-            self._end(request, CancelledError("the request was cancelled"))
+            self._endings.end(request, CancelledError("the request was cancelled"))
         for request in [r for r in scheduler.running if r.is_cancelled]:
-            self._retire(request, CancelledError("the request was cancelled"))
-
-    def _shift_full(self) -> bool:
-        """Lets requests that have outgrown the context, and may, go on without their oldest tokens.
-
-        What they have computed stays in the cache, under the tokens that it was computed for.
-        """
-        found = [request for request in self._scheduler.running if self._has_outgrown(request)]
-        for request in found:
-            self._tally.need(request.tokens[: request.computed], request.namespace)
-            self._scheduler.preempt(request)
-            self._shift(request)
-        return bool(found)
-
-    def _has_outgrown(self, request: EngineRequest) -> bool:
-        return request.sinks is not None and len(request.tokens) >= self._decoder.n_cells
-
-    def _shift(self, request: EngineRequest) -> None:
-        shift(request, self._decoder.n_cells)
-        self._prepare(request)
-        self._tally.need(request.tokens, request.namespace)
-
-    def _retire_full(self, request: EngineRequest) -> None:
-        self._scheduler.retire(request)
-        self._end_full(request)
-
-    def _end_full(self, request: EngineRequest) -> None:
-        """Ends a request that the whole context cannot hold: cut short, or refused."""
-        error: BaseException | None = None
-        if request.generation is not None and request.generation.tokens:
-            try:
-                request.generation.cut_short()
-            except Exception as raised:
-                error = raised
-        else:
-            needed = len(request.tokens) + 1
-            error = ContextOverflowError(needed, self._decoder.n_cells)
-        self._end(request, error)
+            self._endings.retire(request, CancelledError("the request was cancelled"))
 
     def _decode(self, batch: Batch, slices: list[Slice]) -> bool:
         """One forward pass; False if it did not happen."""
@@ -399,17 +343,18 @@ class Engine:
         except NoSlot:
             self._no_slots += 1
             if not self._scheduler.give_way(len(batch.tokens)) and self._no_slots > 1:
-                self._retire(self._scheduler.running[0], self._no_cell())
+                self._endings.retire(self._scheduler.running[0], self._no_cell())
             return False
         except EngineError as error:
-            self._recover(slices, str(error))
+            self._endings.start_afresh([piece.request for piece in slices], str(error))
             return False
         finally:
             seconds = self._clock() - began
             self._tally.decode(evaluated, seconds)
         self._no_slots = 0
         prefill = [piece for piece in slices if piece.start < piece.request.prefill_tokens]
-        self._pace.observe(sum(piece.stop - piece.start for piece in prefill), seconds)
+        n_prefill = sum(piece.stop - piece.start for piece in prefill)
+        self._pace.observe(n_prefill, seconds, beside=len(slices) - len(prefill))
         if self._speculation is not None:
             self._speculation.observe_step(evaluated, seconds)
         for piece in slices:
@@ -424,72 +369,3 @@ class Engine:
             f"llama.cpp found no cell for one more token of the only request that runs, although "
             f"{free} of {n_cells} should be free; ask again, and report it if it happens again"
         )
-
-    def _retire(self, request: EngineRequest, error: BaseException | None) -> None:
-        if request.pin and error is None:
-            error = self._pin(request)
-        self._scheduler.retire(request)
-        self._end(request, error)
-
-    def _pin(self, request: EngineRequest) -> BaseException | None:
-        """Pins what a request computed; returns why it could not."""
-        assert request.lease is not None
-        if not isinstance(self.cache, RadixCache):
-            return EngineError("this model's memory cannot be cut, and keeps no pinned prefixes")
-        self.cache.commit(request.lease, request.tokens[: request.computed])
-        try:
-            self.cache.pin(request.pin, request.lease)
-        except PinRefused as refused:
-            return ParameterError("host_bytes", str(refused))
-        except MemoryError:
-            return EngineError(f"no memory to pin {request.pin!r} in; lower host_bytes")
-        except EngineError as error:
-            return error
-        return None
-
-    def _end(self, request: EngineRequest, error: BaseException | None) -> None:
-        self._tally.end(request)
-        on_done, request.on_done = request.on_done, _ended  # breaks a cycle through the handle
-        try:
-            on_done(request, error)
-        except Exception:  # one submitter's bug must not stop the others
-            LOG.exception("a request's on_done callback raised")
-
-    def _recover(self, slices: list[Slice], reason: str) -> None:
-        """After a fatal decode: fails that batch's requests and requeues the rest.
-
-        The context starts afresh; what was parked or stored is still cached.
-        """
-        failed = {id(piece.request) for piece in slices}
-        self._forget_live()
-        for request in reversed(self._scheduler.take_running()):
-            request.lease = None
-            if id(request) in failed:
-                self._end(request, EngineError(reason))
-            else:
-                self._scheduler.waiting.put_back(request)
-
-    def _fail_all(self, reason: str, cause: BaseException | None = None) -> None:
-        with self._wake:
-            inbox, self._inbox = list(self._inbox), deque()
-        # a step that broke inside admission leaves a request both running and waiting
-        requests = dict.fromkeys([*self._scheduler.running, *self._scheduler.waiting, *inbox])
-        self._scheduler.take_running()
-        self._scheduler.waiting.clear()
-        try:
-            if not self._closing:
-                self._forget_live()
-        finally:
-            for request in requests:
-                request.lease = None
-                error = EngineError(reason)  # each its own: notes of one program are not another's
-                error.__cause__ = cause
-                self._end(request, error)
-
-    def _forget_live(self) -> None:
-        self._decoder.clear()
-        self.cache.forget_live()
-
-
-def _ended(request: EngineRequest, error: BaseException | None) -> None:
-    raise AssertionError("a request ended twice")

@@ -46,8 +46,10 @@ class FakeDecoder(FakeKVStore):
         n_batch: int = 64,
         n_vocab: int = 32,
         can_cut: bool = True,
+        attends_in_tiles: bool = False,
     ) -> None:
         super().__init__(n_cells, n_seqs, can_cut=can_cut)
+        self.attends_in_tiles = attends_in_tiles
         self.n_batch = n_batch
         self.n_vocab = n_vocab
         self.evaluated_tokens = 0

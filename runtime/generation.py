@@ -97,11 +97,16 @@ class Generation:
         """Tokens that would spell decided text which no token spells yet: likely to be drawn."""
         return () if self._matcher is None else self._matcher.open_tokens()
 
+    @property
+    def tokens_left(self) -> int:
+        """How many tokens it may still have."""
+        return self._request.max_tokens - self._counted
+
     def draftable(self, guess: Sequence[int]) -> Sequence[int]:
         """The beginning of a guess at the next tokens that can be drawn without ending the text."""
         if self._matcher is not None:
             guess = guess[: self._matcher.legal_prefix(guess)]
-        room, skip_bytes = self._request.max_tokens - self._counted - 1, self._skip_bytes
+        room, skip_bytes = self.tokens_left - 1, self._skip_bytes
         for at, token in enumerate(guess):
             if token < 0 or token in self._vocabulary.eog:  # an image, or the end
                 return guess[:at]

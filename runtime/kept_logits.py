@@ -56,8 +56,3 @@ class KeptLogits:
         while self.n_bytes > self._budget_bytes:
             _, oldest = self._rows.popitem(last=False)
             self.n_bytes -= oldest.nbytes
-
-    def clear(self) -> None:
-        """Forgets every row."""
-        self._rows.clear()
-        self.n_bytes = 0

@@ -48,6 +48,7 @@ class LlamaContext:
 
     Attributes:
         can_cut: see `KVStore.can_cut`.
+        attends_in_tiles: see `Decoder.attends_in_tiles`.
         kv_format: saved KV fits contexts of the same model and format only.
     """
 
@@ -93,6 +94,8 @@ class LlamaContext:
         precision = "F32" if exact else "F16 FA"
         self.kv_format = f"llama-cpp-python {__version__}, unified, {layout}{precision}"
         self.can_cut = kind is not MemoryKind.STATE
+        is_on_cpu = not ll.llama_supports_gpu_offload()
+        self.attends_in_tiles = is_on_cpu and self.can_cut and not exact
         self._window = model.window if kind is MemoryKind.WINDOW else 0  # tokens
         self._handle = handle
         self._finalizer = weakref.finalize(self, ll.llama_free, handle)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from ..lang.base import (
     Generated,
@@ -28,9 +26,9 @@ from ..lang.compiler.cache_folder import cache_folder
 from ..lang.compiler.shared_cache import SharedCache
 from ..lang.errors import ModelError, ParameterError
 from ..radix_cache.disk import DiskFolder
-from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
 from .adapters import Adapters
 from .base import Matcher, MatcherFactory
+from .draft_loading import LoadedDraft, load_draft
 from .engine import Engine
 from .generation import Generation
 from .gguf_check import check_gguf
@@ -43,6 +41,7 @@ from .masks.terminal_walks import TerminalWalks
 from .masks.token_trie import TokenTrie as VocabularyTrie
 from .masks.walk_files import user_files
 from .matcher import GrammarMatcherFactory
+from .model_options import ModelOptions
 from .prepared_weights import prepared_weights
 from .prompt import TokenPrompt, tokenize
 from .request import EngineRequest
@@ -58,81 +57,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 CONSTRAINTS_KEPT = 64
 """Compiled constraints kept, least recently used out first; up to about 30 MB each."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOptions:
-    """How a model is loaded.
-
-    Attributes:
-        n_ctx: KV cells, shared by all running requests (tokens); llama.cpp rounds it up to 256s.
-        n_threads: CPU threads of llama.cpp; None takes the machine's cores, at most 8.
-        n_gpu_layers: layers on an accelerator, -1 for all; a CPU build ignores it.
-        max_running: most requests decoded in one batch.
-        chunk_tokens: most prefill tokens per batch while other requests decode.
-        max_itl_ms: the longest that a running request should wait between two tokens, in
-            milliseconds; prefill chunks shrink for it. None keeps them at `chunk_tokens`.
-        idle_cells: cells that unused prefixes may keep in the context.
-        host_bytes: host memory for parked prefixes.
-        eviction: which of them go first where that is full: `"lru"`, `"lfu"`, `"slru"`,
-            `"priority"` or `"cost_aware"` (recompute cost x likelihood of reuse / bytes).
-        disk_bytes: most bytes of prefixes on disk, where they outlive the process; 0 for none. What
-            is there is read back ahead of waiting requests.
-        disk_write: when it is written: `"back"`, when the model is closed or host memory is full,
-            or `"through"`, when a request ends, so that a process that is killed loses none of it.
-        disk_folder: where those are; None takes treegram's folder in the user's cache. Models and
-            processes can share one.
-        logits_bytes: memory for logits at the ends of prompts, which spare forks and repeated
-            requests an evaluation each; a row takes 4 bytes per vocabulary entry.
-        prepared_bytes: most bytes of weights prepared for this machine, in treegram's folder in the
-            user's cache; 0 loads every file as it is. The first load of a GGUF whose type has no
-            fast kernel on the CPU measures whether a Q8_0 copy is faster and as good, which takes
-            some seconds; later loads use what it found.
-        speculate: evaluate guessed tokens along with drawn ones (the end of a prompt that healing
-            backed up, earlier continuations of the same text, repetitions) where measured step
-            times say that it pays; results are the same.
-        state_bytes: memory for the states of recurrent layers, where a model has such: each running
-            request and each prefix that is at hand takes one, and there are at least four.
-        adapters: LoRA adapters of the model by name, as GGUF files; a `gen` says which it uses.
-        projector: the model's mmproj GGUF, which reads images.
-        exact: F32 KV and no flash attention: reproducible to 1e-4 of a logit with F32 weights.
-        measure_minimum: count the trie of all requests, for reports.
-    """
-
-    n_ctx: int = 8192
-    n_threads: int | None = None
-    n_gpu_layers: int = -1
-    max_running: int = 32
-    chunk_tokens: int = 128
-    max_itl_ms: float | None = None
-    idle_cells: int = 2048
-    host_bytes: int = 2 << 30
-    eviction: PolicyName = DEFAULT_POLICY
-    disk_bytes: int = 0
-    disk_write: Literal["back", "through"] = "back"
-    disk_folder: Path | None = None
-    logits_bytes: int = 64 << 20
-    prepared_bytes: int = 4 << 30
-    speculate: bool = True
-    state_bytes: int = 1 << 30
-    adapters: Mapping[str, Path] = field(default_factory=dict)
-    projector: Path | None = None
-    exact: bool = False
-    measure_minimum: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("max_running", "chunk_tokens"):
-            if getattr(self, name) < 1:
-                raise ParameterError(name, f"expected 1 or more, got {getattr(self, name)}")
-        if self.eviction not in get_args(PolicyName):
-            expected = ", ".join(get_args(PolicyName))
-            raise ParameterError("eviction", f"expected {expected}; got {self.eviction!r}")
-        if self.disk_write not in ("back", "through"):
-            raise ParameterError("disk_write", f"expected back, through; got {self.disk_write!r}")
-        if self.max_running > 128:
-            raise ParameterError("max_running", f"expected at most 128, got {self.max_running}")
-        if self.n_threads is not None and self.n_threads < 1:
-            raise ParameterError("n_threads", f"expected None or 1 or more, got {self.n_threads}")
 
 
 class Model:
@@ -164,10 +88,11 @@ class Model:
             self._llama,
             n_ctx=options.n_ctx,
             n_seqs=sequences_for(self._llama, options.state_bytes),
-            n_threads=_n_threads(options),
+            n_threads=options.cpu_threads,
             exact=options.exact,
         )
         self.n_ctx = self._context.n_cells
+        self._draft = self._load_draft(options)
         vocabulary = self._llama.vocabulary
         self._trie = VocabularyTrie(vocabulary, user_files())
         self._speller = Speller(self._llama, self._trie)
@@ -196,9 +121,12 @@ class Model:
             logits_bytes=options.logits_bytes,
             pieces=vocabulary.pieces,
             speculate=options.speculate,
+            draft=None if self._draft is None else self._draft.model,
             measure_minimum=options.measure_minimum,
             on_idle=self._trie.walks.save_next,
-            on_stop=partial(_stop, self._trie.walks, self._context, self._images, self._llama),
+            on_stop=partial(
+                _stop, self._trie.walks, self._context, self._images, self._draft, self._llama
+            ),
         )
         self._engine.start()
         self._users = Users()
@@ -229,11 +157,17 @@ class Model:
         self._users.close()
         self._stop()
 
-    def _disk(self, options: ModelOptions) -> tuple[DiskFolder, int] | None:
-        if not options.disk_bytes:
+    def _load_draft(self, options: ModelOptions) -> LoadedDraft | None:
+        if options.draft is None:
             return None
         if not self._context.can_cut:
-            LOG.warning("no prefixes are kept on disk: %s keeps a state, not cells", self.name)
+            LOG.warning("nothing is drafted: %s keeps a state, not cells", self.name)
+            return None
+        check_gguf(options.draft)
+        return load_draft(_weights(options.draft, options), self._llama, options)
+
+    def _disk(self, options: ModelOptions) -> tuple[DiskFolder, int] | None:
+        if not options.disk_bytes:
             return None
         folder = options.disk_folder or cache_folder() / "kv"
         binding = f"{fingerprint(self._llama.path)}, {self._context.kv_format}"
@@ -364,7 +298,7 @@ class Model:
             self._engine.submit(
                 EngineRequest(
                     tokens,
-                    len(tokens) - 1,
+                    len(tokens),
                     done,
                     namespace=namespace,
                     adapter=adapter,
@@ -412,14 +346,18 @@ def _images(llama: LlamaModel, options: ModelOptions) -> ModelImages | None:
     return ModelImages(
         options.projector,
         llama,
-        n_threads=_n_threads(options),
+        n_threads=options.cpu_threads,
         n_gpu_layers=options.n_gpu_layers,
         exact=options.exact,
     )
 
 
 def _stop(
-    walks: TerminalWalks, context: LlamaContext, images: ModelImages | None, llama: LlamaModel
+    walks: TerminalWalks,
+    context: LlamaContext,
+    images: ModelImages | None,
+    draft: LoadedDraft | None,
+    llama: LlamaModel,
 ) -> None:
     try:
         walks.save()
@@ -427,6 +365,8 @@ def _stop(
         context.close()
         if images is not None:
             images.close()
+        if draft is not None:
+            draft.close()
         llama.close()
 
 
@@ -434,12 +374,4 @@ def _weights(path: Path, options: ModelOptions) -> Path:
     # what is measured is the CPU; and exactness is about the file as it is
     if not options.prepared_bytes or options.exact or offloads(options.n_gpu_layers):
         return path
-    return prepared_weights(path, n_threads=_n_threads(options), most_bytes=options.prepared_bytes)
-
-
-def _n_threads(options: ModelOptions) -> int:
-    if options.n_threads is not None:
-        return options.n_threads
-    return min(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8
-    )
+    return prepared_weights(path, n_threads=options.cpu_threads, most_bytes=options.prepared_bytes)

@@ -16,7 +16,58 @@ that comes back, meet the same windows in the cache.
 from __future__ import annotations
 
 from ..lang.errors import ParameterError
+from .endings import Endings
 from .request import EngineRequest
+from .scheduler import Scheduler
+from .tally import Tally
+
+
+class Overflow:
+    """Keeps requests within the context, as each asks for. Owned by the engine's thread.
+
+    Args:
+        n_cells: the context's size, in tokens.
+        scheduler: whose requests they are.
+        tally: counts what a shift makes necessary.
+        endings: ends those whose texts may not be shortened.
+    """
+
+    def __init__(self, n_cells: int, scheduler: Scheduler, tally: Tally, endings: Endings) -> None:
+        self._n_cells = n_cells
+        self._scheduler = scheduler
+        self._tally = tally
+        self._endings = endings
+
+    def shift_running(self) -> bool:
+        """Sends those that have outgrown the context back to wait, without their oldest tokens.
+
+        What they have computed stays in the cache, under the tokens that it was computed for.
+        Returns whether there were any.
+        """
+        found = [request for request in self._scheduler.running if self._has_outgrown(request)]
+        for request in found:
+            self._tally.need(request.tokens[: request.computed], request.namespace)
+            self._scheduler.preempt(request)
+            self._shift(request)
+        return bool(found)
+
+    def settle_first(self) -> None:
+        """Shortens or ends the first that waits, which found no room beside nothing."""
+        first = self._scheduler.waiting.scan().next()
+        assert first is not None
+        if self._has_outgrown(first):  # by what was drawn from known logits
+            self._shift(first)
+        else:
+            self._scheduler.waiting.remove(first)
+            self._endings.end_full(first)
+
+    def _has_outgrown(self, request: EngineRequest) -> bool:
+        return request.sinks is not None and len(request.tokens) >= self._n_cells
+
+    def _shift(self, request: EngineRequest) -> None:
+        shift(request, self._n_cells)
+        request.prepare()
+        self._tally.need(request.tokens, request.namespace)
 
 
 def shift(request: EngineRequest, n_cells: int) -> None:

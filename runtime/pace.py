@@ -33,12 +33,13 @@ class Pace:
         """Whether there is a target at all."""
         return isfinite(self._target_s)
 
-    def observe(self, n_prefill: int, seconds: float) -> None:
-        """Takes the time of a step that held `n_prefill` prefill tokens beside decodes."""
+    def observe(self, n_prefill: int, seconds: float, *, beside: int = 1) -> None:
+        """Takes the time of a step of `n_prefill` prefill tokens and `beside` decoding requests."""
         if not n_prefill:
             self._decode_s = self._smoothed(self._decode_s, seconds)
         else:
-            per_token = max(seconds - (self._decode_s or 0.0), 0.0) / n_prefill
+            decode_s = self._decode_s or 0.0 if beside else 0.0
+            per_token = max(seconds - decode_s, 0.0) / n_prefill
             self._token_s = self._smoothed(self._token_s, per_token)
 
     def chunk(self) -> int:

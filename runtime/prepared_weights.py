@@ -22,12 +22,13 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from ..atomic_file import new_file
+from ..child_interpreter import NoInterpreter, child_command
 from ..lang.compiler.cache_folder import cache_folder
 from .available_memory import available_memory
 from .gguf_tensors import Tensor, read_tensors
@@ -91,11 +92,9 @@ def prepared_weights(source: Path, *, n_threads: int, most_bytes: int) -> Path:
         slow, kept = _tensors(source)
         if not slow:
             return source
-        if getattr(sys, "frozen", False) or not sys.executable:
-            raise _Refused("this program has no Python interpreter of its own to start")
         folder = WeightsFolder(cache_folder() / "weights")
         return _Copy(source, slow, kept, n_threads, folder).chosen(most_bytes)
-    except (_Refused, NoRoom, OSError) as error:
+    except (_Refused, NoInterpreter, NoRoom, OSError) as error:
         LOG.info("%s is loaded as it is: %s", source, error)
         return source
 
@@ -137,7 +136,7 @@ class _Copy:
         self._verdict = folder.path / f"{self._name}.json"
 
     def chosen(self, most_bytes: int) -> Path:
-        """Raises NoRoom or OSError."""
+        """Raises NoRoom, NoInterpreter or OSError."""
         verdict = self._known()
         if verdict is None:
             with self._folder.alone(self._name):
@@ -171,20 +170,23 @@ class _Copy:
         return None
 
     def _decided(self, most_bytes: int) -> Verdict:
-        """Makes the copy, judges it, and remembers the verdict. Raises NoRoom or OSError."""
+        """Makes the copy, judges it, and remembers the verdict.
+
+        Raises NoRoom, NoInterpreter or OSError.
+        """
         self._weights.unlink(missing_ok=True)
         self._check_room(most_bytes)
         types = " and ".join(sorted({SLOW_TYPES[t.type] for t in self._slow}))
         LOG.info("%s: %s has no fast kernel here; preparing it, once", self._source, types)
         try:
-            with self._folder.new_file(self._weights.name) as part:
+            with new_file(self._weights) as part:
                 found = self._compared(part)
                 reason = f"{types} is used as Q8_0 ({self._weights}): {_judgement(found)}"
                 verdict = Verdict(reason, fingerprint(part))
         except _Refused as refusal:
             until = time.time() + ASK_AGAIN_S if isinstance(refusal, _RefusedForNow) else None
             verdict = Verdict(f"{types} stays: {refusal}", until=until)
-        with self._folder.new_file(self._verdict.name) as part:
+        with new_file(self._verdict) as part:
             part.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
         LOG.info("%s: %s", self._source, verdict.reason)
         return verdict
@@ -207,17 +209,13 @@ class _Copy:
     def _compared(self, target: Path) -> Comparison:
         """Writes and measures the copy in a child process.
 
-        Raises _Refused where llama.cpp cannot do it, OSError where it should be tried again.
+        Raises _Refused where llama.cpp cannot do it, and NoInterpreter or OSError where it should
+        be tried again.
         """
         request = ProbeRequest(str(self._source), str(target), self._kept, self._n_threads)
-        code = (
-            "import sys; sys.path[:] = sys.argv[1:]\n"
-            f"from {__package__}.weights_probe import main\n"
-            "main()"
-        )
         try:
             child = subprocess.run(
-                [sys.executable, "-c", code, *sys.path],
+                child_command(f"{__package__}.weights_probe", "main"),
                 input=json.dumps(asdict(request)).encode(),
                 capture_output=True,
                 timeout=TIMEOUT_S,

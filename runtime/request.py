@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..radix_cache.cache import Lease
 from .base import Logits
 from .generation import Generation
+from .kept_logits import prefix_digest
 from .pseudo_tokens import Embeddings, PromptImages
 from .speculation import Guesser
 
@@ -23,8 +24,8 @@ class EngineRequest:
     Attributes:
         tokens: the prompt, later followed by what was generated.
         limit: most tokens that may come from the cache; logits are wanted from position `limit` on.
-            A generation needs those of the last prompt token: `len(tokens) - 1`. It grows as they
-            are handed out.
+            A generation needs those of the last prompt token: `len(tokens) - 1`; a pin needs none.
+            It grows as they are handed out.
         on_done: called once from the engine's thread, with the error if it failed.
         generation: what to generate; None evaluates the prompt only.
         on_logits: receives (n, float32[n_vocab] view), the logits behind the prompt and `n` tokens
@@ -68,6 +69,16 @@ class EngineRequest:
     guesser: Guesser | None = None
     error: Exception | None = None
     prefill: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+
+    def prepare(self) -> None:
+        """Makes all its tokens the prompt that it is admitted with."""
+        if self.generation is not None:
+            self.limit = len(self.tokens) - 1
+        self.prefill = np.array(self.tokens, np.int32)
+        self.prefill_tokens = len(self.tokens)
+        self.guesser = None
+        if self.generation is not None or self.on_logits is not None:
+            self.branch = prefix_digest(self.prefill[: self.limit + 1], self.namespace)
 
     @property
     def prompt_stop(self) -> int:
@@ -114,4 +125,4 @@ class EngineRequest:
             return True
         if self.generation is not None:
             return self.generation.finish_reason is not None
-        return self.limit >= len(self.tokens) or not self.pending
+        return not self.pending or (self.limit >= len(self.tokens) and not self.pin)

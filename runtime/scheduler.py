@@ -8,7 +8,6 @@ request that would compute a prefix which a running one is about to finish waits
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,41 +17,12 @@ from ..radix_cache.prefix_cache import PrefixCache
 from ..radix_cache.tree import TokenArray, common_prefix
 from .base import Batch
 from .pace import Pace
-from .pseudo_tokens import Embeddings
 from .request import EngineRequest
-from .speculation import NO_DRAFT, Draft, Speculation
+from .slices import Slice, embeddings, first_rows, most_cells
+from .speculation import NO_DRAFT, Speculation
+from .tiles import TILE, Tiles
 from .turns import Turns
 from .waiting import WaitingQueue
-
-
-@dataclass(slots=True)
-class Slice:
-    """One request's share of a batch: tokens [start, stop) of it and a draft of what comes next.
-
-    Attributes:
-        at: the batch index of the first.
-        others: requests whose texts are the same up to now, and which draw from the same logits.
-    """
-
-    request: EngineRequest
-    start: int
-    stop: int
-    draft: Draft = NO_DRAFT
-    at: int = 0
-    others: list[EngineRequest] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return self.stop - self.start + len(self.draft)
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether tokens are drawn from its logits."""
-        return self.request.generation is not None and self.stop == len(self.request.tokens)
-
-    @property
-    def last(self) -> int:
-        """The batch index of its last token before the draft."""
-        return self.at + self.stop - self.start - 1
 
 
 class Scheduler:
@@ -64,7 +34,9 @@ class Scheduler:
             its prompt; one that finds its own needs no token of its prompt evaluated.
         max_running: most requests in the batch at once.
         n_batch: most tokens in one batch.
+        n_cells: the context's cells.
         pace: how many prefill tokens a batch holds while others decode.
+        is_tiled: whether large batches are attended to in tiles, see `tiles.py`.
         speculation: adds drafts to a batch; None for none.
     """
 
@@ -83,7 +55,9 @@ class Scheduler:
         *,
         max_running: int,
         n_batch: int,
+        n_cells: int,
         pace: Pace,
+        is_tiled: bool = False,
         speculation: Speculation | None = None,
     ) -> None:
         self.cache = cache
@@ -95,6 +69,9 @@ class Scheduler:
         self._speculation = speculation
         self._turns = Turns()
         self._is_image_next = False
+        self._tiles: Tiles | None = None
+        if is_tiled and isinstance(cache, RadixCache):
+            self._tiles = Tiles(cache, n_cells)
         self.waiting = WaitingQueue()
         self.running: list[EngineRequest] = []
         self.preempted = 0
@@ -198,39 +175,47 @@ class Scheduler:
     def _reserve(self, slices: list[Slice]) -> bool:
         """Makes room for a batch, with drafts if there is room for them, too."""
         if self._speculation is not None and not slices[0].request.is_at_image:
-            self._speculation.add_drafts(slices, self._most - sum(map(len, slices)))
-            if self.cache.reserve(_most_cells(slices)):
+            self._speculation.add_drafts(slices, self._spare_rows(sum(map(len, slices))))
+            if self.cache.reserve(most_cells(slices)):
                 return True
             for piece in slices:
                 piece.draft = NO_DRAFT
-        return self.cache.reserve(_most_cells(slices))
+        return self.cache.reserve(most_cells(slices))
+
+    def _spare_rows(self, n: int) -> int:
+        """How many rows can be added to `n` without harm to the others."""
+        if self._tiles is None:
+            return self._most - n
+        return min(TILE - 1, self._most) - n if n < TILE else 0
 
     def _slices(self) -> list[Slice]:
         running = self._turns.of(self.running)
-        short = [r for r in running if r.pending <= self.SHORT]
-        long = [r for r in running if r.pending > self.SHORT]
         images = [r for r in running if r.is_at_image]
         is_image = bool(images) and (self._is_image_next or len(images) == len(running))
-        budget = self._most
+        running = [r for r in running if r.is_at_image == is_image]
+        short = [r for r in running if r.pending <= self.SHORT]
+        long = [r for r in running if r.pending > self.SHORT]
+        slices: list[Slice] = []
+        for request in (*short, *long):
+            if not self._joins(request, slices):
+                slices.append(self._whole(request))
+        room = beside = self._most
         if short and (self._pace.is_bound or len(long) <= len(short)):
             # where more requests wait to start than run, larger batches serve more of them sooner
-            decoding = sum(r.pending for r in short)
-            budget = min(budget, decoding + self._pace.chunk())
-        slices: list[Slice] = []
-        used = 0
-        for request in (*short, *long):
-            if request.is_at_image != is_image or self._joins(request, slices):
-                continue
-            n = min(request.run_tokens, budget - used)
-            if n <= 0:
-                break
-            assert request.lease is not None
-            stop = self.cache.next_stop(request.lease)
-            if stop is not None:
-                n = min(n, stop - request.computed)
-            slices.append(Slice(request, request.computed, request.computed + n))
-            used += n
-        return slices
+            beside = self._pace.chunk()
+            room = min(room, sum(r.pending for r in short) + beside)
+        if self._tiles is None or is_image:
+            return first_rows(slices, room)
+        if self._pace.is_bound:
+            beside -= TILE - 1  # for the batch in between
+        return self._tiles.choose(slices, len(short), min(beside, self._most), room)
+
+    def _whole(self, request: EngineRequest) -> Slice:
+        """All that may be evaluated of a request in one batch."""
+        assert request.lease is not None
+        stop = request.computed + min(request.run_tokens, self._most)
+        limit = self.cache.next_stop(request.lease)
+        return Slice(request, request.computed, stop if limit is None else min(stop, limit))
 
     def _joins(self, request: EngineRequest, slices: list[Slice]) -> bool:
         """Adds a request to the slice of one that has the same text to evaluate, if there is one.
@@ -269,7 +254,7 @@ class Scheduler:
             positions[s.at : end] = np.arange(s.start, s.start + len(s))
             seqs[s.at : end] = request.lease.seq
             wants[max(s.at, s.at + request.limit - s.start) : end] = True
-        return Batch(tokens, positions, seqs, wants, self._turns.adapter, _embeddings(slices))
+        return Batch(tokens, positions, seqs, wants, self._turns.adapter, embeddings(slices))
 
     def give_way(self, n_tokens: int) -> bool:
         """Makes room after llama.cpp found no slot for `n_tokens` where our count saw one.
@@ -315,18 +300,6 @@ class Scheduler:
     def _lift_limits(self) -> None:
         self._allowed = self._max_running
         self._most = self._n_batch
-
-
-def _most_cells(slices: list[Slice]) -> int:
-    """Cells that a batch takes once those who share logits have gone their own ways."""
-    return sum(len(s) * (1 + len(s.others)) for s in slices)
-
-
-def _embeddings(slices: list[Slice]) -> Embeddings | None:
-    """What is evaluated where the slices are images, float32[n, n_embd]."""
-    at_images = [s for s in slices if s.request.is_at_image]
-    rows = [row for s in at_images for row in s.request.image_rows(s.start, s.stop)]
-    return np.concatenate(rows) if rows else None
 
 
 def _all_tokens(request: EngineRequest) -> TokenArray:

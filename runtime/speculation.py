@@ -12,9 +12,11 @@ What is guessed, the cheapest first:
               ending that healing backed up, the last token of forced text
     tree      what the prefix cache holds behind the same tokens: a repeated or resumed request
     ngram     what followed the same two or three tokens earlier in the same text
+    draft     what a smaller model would say (`draft_model.py`), where nothing likelier is known
 
-A guess costs what the step takes longer for it. Both sides are measured as the engine runs: step
-times by batch size, and how often guesses of each kind come true.
+A guess costs what the step takes longer for it, and one of the smaller model that model's time as
+well (`drafting.py`). Both sides are measured as the engine runs: step times by batch size, and how
+often guesses of each kind come true.
 """
 
 from __future__ import annotations
@@ -27,14 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..radix_cache.cache import RadixCache
+from .draft_model import DraftModel
+from .drafting import Drafting
 from .ngrams import NgramSearch
 from .step_times import StepTimes
 
 if TYPE_CHECKING:
     from .request import EngineRequest
-    from .scheduler import Slice
+    from .slices import Slice
 
-Source = Literal["tree", "ngram"]
+Source = Literal["tree", "ngram", "draft"]
 
 MOST_TOKENS = 8
 """Longest draft, in tokens."""
@@ -72,6 +76,7 @@ class Speculation:
 
     Args:
         cache: where earlier continuations are found.
+        model: a smaller model that proposes others.
 
     Attributes:
         drafted: tokens drafted so far; `accepted`: those of them that were drawn.
@@ -80,6 +85,7 @@ class Speculation:
     OPEN_RATE = 0.9  # how often a guess is right before anything is known about it
     TREE_RATE = 0.8
     NGRAM_RATE = 0.3
+    DRAFT_RATE = 0.8
     SMOOTHING = 0.25
     USUAL_SMOOTHING = 0.05  # of what new requests start with
     MARGIN = 1.2  # a draft must save so many times what it seems to cost
@@ -87,18 +93,35 @@ class Speculation:
     LEAST_CHANCE = 0.4  # less likely guesses are not made even where they cost next to nothing
     TRIALS = 1 / 256  # wrong tokens per evaluated one, up to which unlikely guesses are tried
 
-    def __init__(self, cache: RadixCache) -> None:
+    def __init__(self, cache: RadixCache, model: DraftModel | None = None) -> None:
         self._cache = cache
         self._times = StepTimes()
         self._open: dict[int, float] = {}  # rates by token
         self._usual: dict[Source, float] = {"tree": self.TREE_RATE, "ngram": self.NGRAM_RATE}
+        self._drafting: Drafting | None = None
+        if model is not None:
+            self._usual["draft"] = self.DRAFT_RATE
+            self._drafting = Drafting(
+                model,
+                margin=self.MARGIN,
+                least_chance=self.LEAST_CHANCE,
+                most_tokens=MOST_TOKENS,
+                trials=self.TRIALS,
+            )
         self._evaluated = 0
+        self._seconds = 0.0
         self.drafted = self.accepted = 0
+
+    @property
+    def draft_seconds(self) -> float:
+        """What the draft model took so far."""
+        return 0.0 if self._drafting is None else self._drafting.seconds
 
     def observe_step(self, n_tokens: int, seconds: float) -> None:
         """Takes the time of a step."""
         self._times.observe(n_tokens, seconds)
         self._evaluated += n_tokens
+        self._seconds += seconds
 
     def add_drafts(self, slices: Sequence[Slice], room: int) -> None:
         """Gives drafts of at most `room` tokens together to requests that draw in this step."""
@@ -107,12 +130,14 @@ class Speculation:
         costs = self._costs(sum(map(len, slices)), len(slices), room)
         looks_up = costs is not None and self._may_pay(costs)
         guesses = [
-            (piece, draft)
+            (piece, self._guess(piece.request, looks_up=looks_up))
             for piece in slices
-            if piece.is_drawn and (draft := self._guess(piece.request, looks_up=looks_up))
+            if piece.is_drawn
         ]
-        if not guesses:
-            return
+        tried = None
+        drafting = self._drafting
+        if drafting is not None and costs is not None and looks_up and drafting.is_due():
+            tried = self._propose(drafting, guesses, costs, len(slices))
         ranked = sorted(
             (-chance, at, index)
             for index, (piece, draft) in enumerate(guesses)
@@ -123,6 +148,13 @@ class Speculation:
             sizes[index] += 1
         for (piece, draft), size in zip(guesses, sizes, strict=True):
             piece.draft = draft.cut(size)
+            if piece.request is tried and not size and sum(sizes) < room:
+                piece.draft = draft.cut(1)
+
+    def forget(self, request: EngineRequest) -> None:
+        """Lets go of what is held for a request that has ended."""
+        if self._drafting is not None:
+            self._drafting.forget(request)
 
     def learn(self, request: EngineRequest, draft: Draft, right: int) -> None:
         """Takes how many leading tokens of a draft were drawn."""
@@ -198,11 +230,54 @@ class Speculation:
             if source == "tree":
                 tail = [*request.tokens[committed:], *opened]
                 found = self._cache.continuation(request.lease, tail, n)
-            else:
+            elif source == "ngram":
                 found = guesser.ngrams.continuation(request.tokens, opened, n)
+            else:
+                assert self._drafting is not None
+                found = [] if opened else self._drafting.proposed(request)
             if found:
                 return source, found
         return "tree", []
+
+    def _propose(
+        self,
+        drafting: Drafting,
+        guesses: list[tuple[Slice, Draft]],
+        costs: NDArray[np.float64],
+        n_running: int,
+    ) -> EngineRequest | None:
+        """Puts the draft model's guesses in the place of less likely ones, where that may pay.
+
+        Returns the request whose guess is only a trial, if there is one.
+        """
+        ranked = sorted(
+            (-self._guesser(piece.request).rates["draft"], index)
+            for index, (piece, draft) in enumerate(guesses)
+            if self._is_open(piece.request, draft)
+        )
+        seconds = self._times.seconds(np.array([n_running]))
+        if not ranked or seconds is None:
+            return None
+        tried = drafting.propose(
+            [guesses[index][0].request for _, index in ranked],
+            -np.array([rate for rate, _ in ranked]),
+            costs,
+            token_s=max(float(seconds[0]), 1e-9) / n_running,
+            total_s=self._seconds,
+            total_tokens=self._evaluated,
+        )
+        for _, index in ranked:
+            piece = guesses[index][0]
+            if found := drafting.proposed(piece.request):
+                guesses[index] = piece, Draft(found, 0, "draft")
+        return tried
+
+    def _is_open(self, request: EngineRequest, draft: Draft) -> bool:
+        """Whether the draft model could guess better; it knows neither images nor adapters."""
+        if draft.n_open or request.adapter or request.images is not None:
+            return False
+        rates = self._guesser(request).rates
+        return not draft or rates[draft.source] < rates["draft"]
 
     def _chances(self, request: EngineRequest, draft: Draft) -> list[float]:
         """For each token of a draft, how likely it is that all up to it are right."""

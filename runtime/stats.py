@@ -24,6 +24,7 @@ class EngineStats:
         completion_tokens: tokens generated, forced ones included.
         drafted_tokens: tokens that were evaluated as a guess at what would be drawn.
         accepted_tokens: those of them that were drawn, each of which spared a step.
+        draft_seconds: time that the draft model took for its guesses.
         steps: calls of `llama_decode`.
         decode_seconds: time inside them.
         step_seconds: time of whole steps, decoding included.
@@ -41,6 +42,7 @@ class EngineStats:
     completion_tokens: int
     drafted_tokens: int
     accepted_tokens: int
+    draft_seconds: float
     steps: int
     decode_seconds: float
     step_seconds: float

@@ -55,6 +55,12 @@ class StepTimes:
             self._curve = None
 
     @property
+    def smallest(self) -> int:
+        """The smallest size that was observed lately, in tokens; 0 for none."""
+        recent = (s.tokens for s in self._sizes.values() if self._steps - s.step <= self.MEMORY)
+        return int(min(recent, default=0))
+
+    @property
     def largest(self) -> int:
         """The largest size that was observed lately, in tokens; 0 for none."""
         recent = (s.tokens for s in self._sizes.values() if self._steps - s.step <= self.MEMORY)

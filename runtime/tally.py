@@ -77,6 +77,7 @@ class Tally:
             completion_tokens=self._completion,
             drafted_tokens=speculation.drafted if speculation else 0,
             accepted_tokens=speculation.accepted if speculation else 0,
+            draft_seconds=speculation.draft_seconds if speculation else 0.0,
             steps=self._steps,
             decode_seconds=self._decode_seconds,
             step_seconds=self._step_seconds,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from ..atomic_file import PART_SUFFIX
 
 IN_USE_S = 3600.0
 SPARE_BYTES = 512 << 20
@@ -48,18 +49,6 @@ class WeightsFolder:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    @contextmanager
-    def new_file(self, name: str) -> Iterator[Path]:
-        """A path to write to; it becomes the file `name` if the block ends well, else it goes."""
-        handle, part = tempfile.mkstemp(dir=self.path, suffix=".part")
-        os.close(handle)
-        try:
-            yield Path(part)
-            os.replace(part, self.path / name)
-        finally:
-            with suppress(OSError):
-                os.unlink(part)
-
     def make_room(self, n_bytes: int, most_bytes: int) -> None:
         """Removes the weights that were not used for longest until `n_bytes` more fit `most_bytes`.
 
@@ -67,7 +56,7 @@ class WeightsFolder:
         those that were used within the hour stay: a process may be loading them.
         """
         now = time.time()
-        for part in self.path.glob("*.part"):
+        for part in self.path.glob(f"*{PART_SUFFIX}"):
             if now - part.stat().st_mtime > IN_USE_S:
                 part.unlink(missing_ok=True)
         files = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.path.glob("*.gguf"))

@@ -12,7 +12,8 @@ from hypothesis import settings
 
 from treegram.runtime.llama import LlamaModel, dequantize
 from treegram.runtime.masks.token_trie import TokenTrie
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import embedded_model_path
 from treegram.runtime.spelling import Speller
 

@@ -43,6 +43,7 @@ from .measured_terminal import MeasuredState
 from .network import Network
 from .stack_moves import StackMoves
 from .terminal_state import TerminalState
+from .text_runs import TextRuns
 from .value_search import Budget
 from .value_watch import ValueInWriting, ValueWatch
 
@@ -89,6 +90,7 @@ class Automaton:
         )
         self._table = ConfigurationTable(self._network.scopes, self._frames)
         self._legal = LegalBytes(self._network, self._moves, self.step)
+        self._text_runs = TextRuns(self._network, self._table, self._watch, self.step, self._close)
         watch = self._watch if keeps_values else None
         self._closure = Closure(self._network, self._frames, self._moves, watch)
         start = self._close([(self._network.start, None)])
@@ -205,32 +207,6 @@ class Automaton:
         network = self._network
         return state in network.runs and state not in network.guards
 
-    def run(self, configuration: Configuration, data: bytes) -> Configuration | None:
-        """The configuration after `data`, or None if it is not legal."""
-        texts = configuration.texts
-        if data in texts:
-            return texts[data]
-        current: Configuration | None = configuration
-        at = 0
-        while current is not None and at < len(data):
-            if current.writing:
-                at, current = self._run_steady(current, data, at)
-                if current is None or at == len(data):
-                    break
-            if current.lone is not None:
-                state, stack = current.lone
-                if isinstance(state, TerminalState):
-                    at, current = self._run_terminal(state, stack, data, at, current)
-                    continue
-                if state in self._network.runs:
-                    at, current = self._run_literal(state, stack, data, at)
-                    continue
-            current = self.step(current, data[at])
-            at += 1
-        if len(texts) < MAX_MEMO:
-            texts[data] = current
-        return current
-
     def _begun(self, places: list[Place], at: int) -> list[Place] | None:
         """The places once the values that their last byte began have begun `at`; None: no value."""
         if not any(is_next(kept_in(stack)) for _, stack in places):
@@ -240,53 +216,15 @@ class Automaton:
             for state, stack in places
         ]
 
-    def _run_steady(
-        self, here: Configuration, data: bytes, begin: int
-    ) -> tuple[int, Configuration | None]:
-        """Through the bytes that lead to the same places whatever was written before."""
-        at = begin
-        core: Configuration | None = here.core
-        if data[at] not in here.core.steady:
-            return at, here
-        while at < len(data) and core is not None and core.writing and data[at] in core.steady:
-            following, doubts = core.steady[data[at]]
-            if doubts and not self._watch.dispels(doubts, here.written + data[begin : at + 1]):
-                break
-            core = following
-            at += 1
-        if core is None:
-            return at, None
-        return at, self._table.with_text(core, here.written + data[begin:at])
-
-    def _run_terminal(
-        self, state: TerminalState, stack: Frame | None, data: bytes, at: int, here: Configuration
-    ) -> tuple[int, Configuration | None]:
-        """Through the bytes that stay inside one terminal, which has no choice to end there."""
-        following: TerminalState | None = state
-        while at < len(data):
-            assert following is not None
-            following = following.step(data[at])
-            at += 1
-            if following is None:
-                return at, None
-            if following.accepting:
-                break
-        assert following is not None
-        if following is state and not here.accepting:  # else something else has ended before
-            return at, here
-        return at, self._close([(following, stack)])
-
-    def _run_literal(
-        self, state: int, stack: Frame | None, data: bytes, at: int
-    ) -> tuple[int, Configuration | None]:
-        """Through the bytes of a literal, none of which is a choice."""
-        text, begin, after = self._network.runs[state]
-        size = min(len(text) - begin, len(data) - at)
-        if text[begin : begin + size] != data[at : at + size]:
-            return at, None
-        if begin + size < len(text):
-            return at + size, self._table.intern(frozenset(((state + size, stack),)), False)
-        return at + size, self._close([(after, stack)])
+    def run(self, configuration: Configuration, data: bytes) -> Configuration | None:
+        """The configuration after `data`, or None if it is not legal."""
+        texts = configuration.texts
+        if data in texts:
+            return texts[data]
+        end = self._text_runs.end(configuration, data)
+        if len(texts) < MAX_MEMO:
+            texts[data] = end
+        return end
 
     def successors(self, configuration: Configuration) -> Successors:
         """Where all 256 bytes lead, computed once per class of bytes that behave alike."""

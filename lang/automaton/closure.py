@@ -16,7 +16,8 @@ from .stack_moves import StackMoves
 from .terminal_state import TerminalState
 
 if TYPE_CHECKING:
-    from .value_watch import Doubts, ValueWatch
+    from .doubts import Doubts
+    from .value_watch import ValueWatch
 
 MAX_PLACES = 20_000
 """Places reached at once before the grammar is refused as too ambiguous."""

@@ -9,7 +9,7 @@ from .frames import Frame, Stack
 from .terminal_state import TerminalState
 
 if TYPE_CHECKING:
-    from .value_watch import Doubts
+    from .doubts import Doubts
 
 Place: TypeAlias = "tuple[int | TerminalState, Stack]"
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+from ...atomic_file import new_file
 
 LOG = logging.getLogger(__name__)
 
@@ -61,14 +62,8 @@ class FileCache:
             return
         with suppress(OSError):  # a full or unwritable disk only means that nothing is kept
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(self._suffix, ".", self._folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(self._header + _checksum(key, content) + content)
-                os.replace(name, self._folder / (key + self._suffix))
-            except BaseException:
-                os.unlink(name)
-                raise
+            with new_file(self._folder / (key + self._suffix), self._suffix) as part:
+                part.write_bytes(self._header + _checksum(key, content) + content)
             self._make_room(self._folder)
 
     def reject(self, key: str, reason: str) -> None:

@@ -1,9 +1,9 @@
 """Worker processes that compile what would hold this process's interpreter lock for too long.
 
 A thread could not help: it would compete with the engine's thread for the lock at every step. A
-worker is a fresh interpreter that runs nothing but `worker.py`, neither a fork (there are
-threads) nor a re-run of the user's script. It answers within a time or is killed, and holds no more
-than a limit of memory, so that no constraint can hang or crash the process that asked.
+worker is a fresh interpreter that runs nothing but `worker.py`. It answers within a time or is
+killed, and holds no more than a limit of memory, so that no constraint can hang or crash the
+process that asked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import astuple
 from functools import cache
 
+from ...child_interpreter import NoInterpreter, child_command, start_child
 from ..errors import ConstraintError
 from .front_ends import Source
 from .reply import rules_of
@@ -138,22 +139,13 @@ class _Worker:
 
     def __init__(self, memory_bytes: int, timeout_s: float) -> None:
         """Raises NoWorker."""
-        if getattr(sys, "frozen", False) or not sys.executable:
-            raise NoWorker("this program has no Python interpreter of its own to start")
-        code = (
-            "import sys; sys.path[:] = sys.argv[1:]\n"
-            f"from {__package__}.worker import serve\n"
-            f"serve({memory_bytes}, {timeout_s + ORPHAN_S})"
-        )
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+            self._process = start_child(
+                child_command(f"{__package__}.worker", "serve", memory_bytes, timeout_s + ORPHAN_S),
                 stderr=subprocess.DEVNULL,
-                bufsize=0,  # a buffer's lock could be held by another thread when this one forks
-                start_new_session=True,  # Ctrl-C is for the parent
             )
+        except NoInterpreter as error:
+            raise NoWorker(str(error)) from error
         except OSError as error:
             raise NoWorker(f"{sys.executable} cannot be started: {error}") from error
         self.was_late = False

@@ -23,7 +23,7 @@ from ...lang.errors import ConstraintError, EngineError, ParameterError, Treegra
 from ...lang.grammar import Grammar
 from ...lang.ir import rules_format
 from ...lang.json_schema.compile import Note
-from ..model import ModelOptions
+from ..model_options import ModelOptions
 from ..stats import EngineStats
 
 _LEAVES = frozenset({str, int, float, bool, type(None)})

@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 from ...lang.base import Handle, Message, Prompt, Request
 from ...lang.errors import EngineError
 from ..engine import SWITCH_INTERVAL_S
-from ..model import ModelOptions
+from ..model_options import ModelOptions
 from ..stats import EngineStats
 from ..template import ChatTemplate, chat_prompt
 from .child import Facts

@@ -28,10 +28,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
+from ...child_interpreter import NoInterpreter, child_command, start_child
 from ...lang.base import Request
 from ...lang.errors import EngineError, TreegramError
 from ..handle import RequestHandle
-from ..model import ModelOptions
+from ..model_options import ModelOptions
 from .codec import decode, decode_error, encode
 from .epitaph import LastWords, epitaph
 from .frames import Frame, FrameReader, write_frame
@@ -42,7 +43,6 @@ CLOSE_S = 60.0
 
 CLOSED = "the model was closed while this request was running; load it again"
 _ANSWERS = ("ready", "refused", "started", "unknown", "answer")
-_CODE = f"import sys; sys.path[:] = sys.argv[1:]\nfrom {__package__}.child import serve\nserve()"
 
 
 @dataclass(eq=False, slots=True)
@@ -276,22 +276,15 @@ class EngineProcess:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    if getattr(sys, "frozen", False) or not sys.executable:
-        raise EngineError(
-            "this program has no Python interpreter of its own to start an engine process with; "
-            "load the model with engine='thread'"
-        )
     try:
-        return subprocess.Popen(
-            [sys.executable, "-c", _CODE, *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        return start_child(
+            child_command(f"{__package__}.child", "serve"),
             stderr=subprocess.PIPE,
-            bufsize=0,  # a buffer's lock could be held by another thread when this one forks
-            start_new_session=True,  # Ctrl-C is for the parent
             # ggml would start a debugger on itself before it aborts
             env={"GGML_NO_BACKTRACE": "1", **os.environ},
         )
+    except NoInterpreter as error:
+        raise EngineError(f"{error}; load the model with engine='thread'") from error
     except OSError as error:
         raise EngineError(
             f"no process for the engine: {sys.executable} cannot be started: {error}"

@@ -80,7 +80,8 @@ from .lang import (
 )
 
 if TYPE_CHECKING:
-    from .runtime.model import Model, ModelOptions
+    from .runtime.model import Model
+    from .runtime.model_options import ModelOptions
     from .runtime.runtime import Runtime
     from .runtime.stats import EngineStats
 
@@ -160,7 +161,7 @@ __all__ = [
 _FROM_RUNTIME = {
     "EngineStats": ".runtime.stats",
     "Model": ".runtime.model",
-    "ModelOptions": ".runtime.model",
+    "ModelOptions": ".runtime.model_options",
     "Runtime": ".runtime.runtime",
 }
 

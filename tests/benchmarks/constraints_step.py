@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import treegram as tg
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 TOKENS, RUNS = 16, 8

@@ -20,7 +20,7 @@ from busy import busy_thread
 
 from treegram.lang.base import GenRequest, Text
 from treegram.runtime.base import LoadedModel
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 PROMPT = "Once upon a time, in a land far away, there lived"

@@ -41,6 +41,7 @@ class SimulatedDecoder(CountingStore):
     """
 
     n_vocab = len(VOCABULARY)
+    attends_in_tiles = True
 
     def __init__(self, n_cells: int, n_seqs: int = 64, n_batch: int = 512) -> None:
         super().__init__(n_cells, n_seqs)

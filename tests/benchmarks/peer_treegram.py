@@ -8,7 +8,7 @@ from workload import EXAMPLES, Workload
 import treegram as tg
 from treegram.runtime.base import LoadedModel
 from treegram.runtime.loading import load_program
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 extract = load_program(f"{EXAMPLES / 'extract_metadata.py'}:extract")

@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 from treegram.lang.base import GenRequest, GenResult, Text
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import embedded_model_path
 
 SHOT = "Statement: {a} plus {b} is {c}.\nAnswer: {word}\n\n"

@@ -1,11 +1,13 @@
 """Speculation on and off: time, steps, and what became of the drafts.
 
     python tests/benchmarks/speculation.py [--data FOLDER] [--cases NAME ...]
+    python tests/benchmarks/speculation.py --draft SMALL.gguf [--model LARGE.gguf] ...
 
 Each case runs on two models that differ in `ModelOptions(speculate=...)` alone, one after another,
-in the other order in every second round, with nothing of the case cached. Time is the process's CPU
-time, which a busy machine disturbs less. Texts may differ where quantised weights meet flash
-attention: there the order of cells alone moves logits by as much as 1, with drafts or without.
+in the other order in every second round, with nothing of the case cached. With `--draft` both
+speculate, and only the second has the draft model. Time is the process's CPU time, which a busy
+machine disturbs less. Texts may differ where quantised weights meet flash attention: there the
+order of cells alone moves logits by as much as 1, with drafts or without.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from workloads.data import Data, load
 from workloads.engine_treegram import StateBranch
 
 import treegram as tg
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import embedded_model_path
 from treegram.runtime.stats import EngineStats
 
@@ -50,6 +53,7 @@ class Run:
     drafted: int
     accepted: int
     overhead: float
+    draft_seconds: float
 
 
 @tg.function
@@ -137,17 +141,20 @@ def measured(model: Model, case: Callable[[Model], list[str]]) -> Run:
         grown(lambda s: s.drafted_tokens),
         grown(lambda s: s.accepted_tokens),
         grown(lambda s: s.evaluated_tokens) / grown(lambda s: s.minimum_tokens),
+        after.draft_seconds - before.draft_seconds,
     )
 
 
-def compare(case: Callable[[Model], list[str]], rounds: int, options: ModelOptions) -> list[Run]:
-    """The median runs without and with speculation."""
+def compare(
+    case: Callable[[Model], list[str]], rounds: int, path: Path, options: Sequence[ModelOptions]
+) -> list[Run]:
+    """The median runs with each of two options."""
     runs: list[list[Run]] = [[], []]
     for number in range(rounds):
-        for speculate in (False, True) if number % 2 == 0 else (True, False):
-            model = Model("m", embedded_model_path(), replace(options, speculate=speculate))
+        for which in (0, 1) if number % 2 == 0 else (1, 0):
+            model = Model("m", path, options[which])
             write.run(WARM_UP, model=model)
-            runs[speculate].append(measured(model, case))
+            runs[which].append(measured(model, case))
             model.close()
     return [sorted(some, key=lambda run: run.seconds)[len(some) // 2] for some in runs]
 
@@ -160,6 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=1, help="(default: 1)")
     parser.add_argument("--threads", type=int, default=2, help="(default: 2)")
     parser.add_argument("--prepared", action="store_true", help="weights prepared for the machine")
+    parser.add_argument("--model", type=Path, help="a GGUF (default: the embedded model)")
+    parser.add_argument("--draft", type=Path, help="a draft model for it")
     options = parser.parse_args(arguments)
 
     model_options = ModelOptions(
@@ -167,21 +176,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepared_bytes=(4 << 30) if options.prepared else 0,
         measure_minimum=True,
     )
+    if options.draft is None:
+        both = replace(model_options, speculate=False), model_options
+    else:
+        both = model_options, replace(model_options, draft=options.draft)
     print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads")
     print(
         "| case | tokens | steps, plain | steps | drafted | accepted | evaluated / minimum, plain "
-        "| evaluated / minimum | same texts | tokens/s, ratio |"
+        "| evaluated / minimum | same texts | time in the draft model | tokens/s, ratio |"
     )
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for name, case in cases(load(options.data)).items():
         if options.cases and not any(part in name for part in options.cases):
             continue
-        plain, fast = compare(case, options.rounds, model_options)
+        plain, fast = compare(case, options.rounds, options.model or embedded_model_path(), both)
         same = sum(map(str.__eq__, plain.outputs, fast.outputs))
         print(
             f"| {name} | {fast.tokens} | {plain.steps} | {fast.steps} | {fast.drafted} "
             f"| {fast.accepted} | {plain.overhead:.3f} | {fast.overhead:.3f} "
-            f"| {same}/{len(fast.outputs)} | {plain.seconds / fast.seconds:.2f} |",
+            f"| {same}/{len(fast.outputs)} | {fast.draft_seconds:.1f} s "
+            f"| {plain.seconds / fast.seconds:.2f} |",
             flush=True,
         )
     return 0

@@ -21,7 +21,7 @@ from workload import WARM_UP, extraction
 
 import treegram as tg
 from treegram.runtime.base import LoadedModel
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import treegram as tg
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import Runtime, embedded_model_path
 
 BATCHES = (1, 2, 4, 8, 16, 32)

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import treegram as tg
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import embedded_model_path
 
 CATEGORIES = 8

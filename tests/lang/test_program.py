@@ -10,7 +10,7 @@ import pytest
 
 import treegram as tg
 from treegram.lang.base import GenRequest
-from treegram.lang.program import RESERVED
+from treegram.lang.parameters import RESERVED
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 

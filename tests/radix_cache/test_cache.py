@@ -174,20 +174,6 @@ class CacheMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
-    def fork(self, data: st.DataObject) -> None:
-        lease, held = self.pick(data)
-        self.cache.commit(lease, held)
-        written = self.store.written_tokens
-        try:
-            twin = self.cache.fork(lease)
-        except CacheFull:
-            assert len(self.running) == self.store.n_seqs - 1
-            return
-        assert self.store.written_tokens == written
-        self.running.append((twin, list(held)))
-
-    @precondition(lambda self: self.running)
-    @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         lease, held = self.pick(data)
         committed = held[: lease.committed]
@@ -238,6 +224,13 @@ class CacheMachine(RuleBasedStateMachine):
             assert stats.parked_tokens == 0
 
     @precondition(lambda self: self.steps % 10 == 9)
+    @rule()
+    def defragment(self) -> None:
+        self.store.failing_loads = 0
+        before = self.cache.stats()
+        assert self.cache.defragment()
+        assert self.cache.stats() == before
+
     @rule(n=st.integers(1, 2))
     def loads_will_fail(self, n: int) -> None:
         self.store.failing_loads = n
@@ -355,10 +348,10 @@ def test_committing_the_stem_of_an_idle_branch_leaves_the_branch_alone() -> None
     check(cache, store)
 
 
-def test_a_fork_shares_cells() -> None:
+def test_branches_of_a_prefix_share_its_cells() -> None:
     cache, store = new_cache()
     lease = start(cache, store, PROMPT)
-    twin = cache.fork(lease)
+    twin = cache.acquire(PROMPT)
     evaluate(cache, store, twin, [1])
     evaluate(cache, store, lease, [2])
     assert store.read(twin.seq) == [*PROMPT, 1]
@@ -369,7 +362,7 @@ def test_a_fork_shares_cells() -> None:
 def test_a_lease_goes_on_with_what_another_has_not_committed() -> None:
     cache, store = new_cache()
     lease = start(cache, store, PROMPT)
-    twin = cache.fork(lease)
+    twin = cache.acquire(PROMPT)
     evaluate(cache, store, lease, [1, 2, 3])
     cache.share(lease, twin, len(PROMPT) + 2)
     evaluate(cache, store, twin, [4])
@@ -388,7 +381,7 @@ def test_a_lease_goes_on_with_what_another_has_not_committed() -> None:
 def test_a_shared_part_that_both_commit_is_one() -> None:
     cache, store = new_cache()
     lease = start(cache, store, PROMPT)
-    twin = cache.fork(lease)
+    twin = cache.acquire(PROMPT)
     evaluate(cache, store, lease, [1, 2])
     cache.share(lease, twin, len(PROMPT) + 2)
     for one in (lease, twin):
@@ -597,8 +590,6 @@ def test_acquire_without_a_free_id_raises_and_changes_nothing() -> None:
     before, tree = cache.stats(), cache.render()
     with pytest.raises(CacheFull, match="all 2 sequences are on loan"):
         cache.acquire([1, 2])
-    with pytest.raises(CacheFull, match="all 2 sequences are on loan"):
-        cache.fork(leases[0])
     assert (cache.stats(), cache.render()) == (before, tree)
     cache.release(leases[0])
     assert cache.acquire([1, 2]).cached_tokens == 1
@@ -650,7 +641,6 @@ def misuses() -> list[tuple[Callable[[RadixCache, Lease], object], str]]:
         (lambda cache, lease: cache.commit(lease, [0] * 11), "changes tokens below 10"),
         (lambda cache, lease: cache.truncate(lease, 9), "truncate to 9 tokens; expected 10"),
         (lambda cache, lease: cache.truncate(lease, 12), "truncate to 12 tokens"),
-        (lambda cache, lease: cache.fork(lease), "1 tokens are not committed"),
         (lambda cache, lease: cache.share(lease, lease, 12), "share 12 tokens of 11"),
     ]
 

@@ -166,7 +166,7 @@ def test_few_files_are_read_and_those_that_are_claimed_are_not() -> None:
         return blob
 
     ahead = ReadAhead(read)
-    files = [DiskFile(Path(), 0, 1, 1) for _ in range(ReadAhead.READS + 1)]
+    files = [DiskFile(Path(), 0, 1, 1, 1) for _ in range(ReadAhead.READS + 1)]
     assert [ahead.start(file) for file in files] == [True] * ReadAhead.READS + [False]
     assert not ahead.start(files[0])
     assert begun.wait(20)

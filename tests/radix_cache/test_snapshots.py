@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import count, product
+from itertools import count
 from typing import NoReturn
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from treegram.radix_cache import (
     CacheFull,
@@ -82,7 +79,7 @@ def test_stats_walk_nothing_that_the_engine_changes_meanwhile(
         def values(self) -> NoReturn:
             raise RuntimeError("dictionary changed size during iteration")
 
-    monkeypatch.setattr(cache, "_leases", Busy(cache._leases))
+    monkeypatch.setattr(cache._snapshots, "leases", Busy(cache._snapshots.leases))
     monkeypatch.setattr(RadixTree, "nodes", Busy.values)
     stats = cache.stats()
     assert (stats.private_tokens, stats.live_tokens, stats.parked_tokens) == (1, 10, 0)
@@ -233,130 +230,3 @@ def test_what_cannot_be_done_is_said() -> None:
     cache.release(lease)
     with pytest.raises(ValueError, match="released"):
         cache.extend(lease, 1)
-
-
-# --- random operations -------------------------------------------------------------------------
-
-# few sequences with many common prefixes, so that operations meet
-SEQUENCES = st.sampled_from(
-    [list(s) for length in (1, 3, 5, 6) for s in product([0, 1], repeat=length) if sum(s) < 3]
-)
-CHUNKS = st.sampled_from([[0], [1], [0, 0], [0, 1], [1, 0], [0, 0, 1]])
-NAMESPACES = st.sampled_from(["", "", "", "tenant"])
-
-
-class SnapshotMachine(RuleBasedStateMachine):
-    """Any order of operations, with cells, ids and host memory too few for all of them."""
-
-    @initialize(
-        n_cells=st.sampled_from([12, 24, 8]),
-        n_seqs=st.sampled_from([5, 9, 3, 2]),
-        host_bytes=st.sampled_from([160, 1 << 20, 64, 0]),
-        idle_cells=st.sampled_from([6, 0]),
-    )
-    def begin(self, n_cells: int, n_seqs: int, host_bytes: int, idle_cells: int) -> None:
-        self.cache, self.store = new_cache(
-            n_cells, n_seqs, host_bytes=host_bytes, idle_cells=idle_cells
-        )
-        self.idle_cells = idle_cells
-        self.host_bytes = host_bytes
-        self.running: list[tuple[Lease, list[int]]] = []
-
-    def pick(self, data: st.DataObject) -> tuple[Lease, list[int]]:
-        return self.running[data.draw(st.integers(0, len(self.running) - 1))]
-
-    @precondition(lambda self: len(self.running) < 4)
-    @rule(tokens=SEQUENCES, limit=st.sampled_from([None, None, 4, 2]), namespace=NAMESPACES)
-    def acquire(self, tokens: list[int], limit: int | None, namespace: str) -> None:
-        matched = self.cache.match(tokens if limit is None else tokens[:limit], namespace)
-        try:
-            lease = self.cache.acquire(tokens, limit, namespace)
-        except CacheFull:
-            assert len(self.running) == self.store.n_seqs
-            return
-        assert lease.cached_tokens == lease.committed == lease.length <= matched
-        assert self.store.read(lease.seq) == tokens[: lease.length]
-        self.running.append((lease, tokens[: lease.length]))
-
-    @precondition(lambda self: self.running)
-    @rule(data=st.data(), tokens=CHUNKS)
-    def evaluate(self, data: st.DataObject, tokens: list[int]) -> None:
-        lease, held = self.pick(data)
-        if self.cache.reserve(len(tokens)):
-            evaluate(self.cache, self.store, lease, tokens)
-            held += tokens
-        else:
-            assert not self.cache.has_room([*held, *tokens], 0)
-
-    @rule(tokens=SEQUENCES)
-    def request(self, tokens: list[int]) -> None:
-        """From start to end, where it fits."""
-        if self.cache.has_room(tokens, len(tokens)) and len(self.running) < self.store.n_seqs:
-            lease = self.cache.acquire(tokens)
-            if self.cache.reserve(len(tokens) - lease.length):
-                prefill(self.cache, self.store, lease, tokens)
-                assert self.store.read(lease.seq) == tokens
-            self.cache.release(lease)
-
-    @precondition(lambda self: self.running)
-    @rule(data=st.data(), stop=st.integers(0, 3))
-    def commit(self, data: st.DataObject, stop: int) -> None:
-        lease, held = self.pick(data)
-        if stop:
-            self.cache.stop_at(lease, len(held))
-        self.cache.commit(lease, held)
-        if stop and self.host_bytes >= 8 * len(held):
-            assert self.cache.match(held, lease.namespace) == len(held)
-
-    @precondition(lambda self: self.running)
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
-        lease, held = self.pick(data)
-        self.running = [pair for pair in self.running if pair[0] is not lease]
-        is_kept = not lease.private
-        self.cache.release(lease)
-        if is_kept:
-            assert self.cache.match(held, lease.namespace) == len(held)
-
-    @rule(n=st.integers(1, 12))
-    def reserve(self, n: int) -> None:
-        if self.cache.reserve(n):
-            assert self.cache.free_cells >= n
-
-    @rule()
-    def park(self) -> None:
-        self.cache.park_idle()
-        held = {tuple(self.store.read(lease.seq)) for lease, _ in self.running}
-        assert self.cache.stats().live_tokens <= sum(map(len, held))
-
-    @rule()
-    def trim(self) -> None:
-        self.cache.trim_idle()
-        stats = self.cache.stats()
-        assert stats.live_tokens - stats.locked_tokens <= self.idle_cells
-
-    @rule(failures=st.integers(1, 3))
-    def failing_loads(self, failures: int) -> None:
-        self.store.failing_loads = failures
-
-    @rule()
-    def clear(self) -> None:
-        self.cache.clear()
-
-    @rule()
-    def lose_everything(self) -> None:
-        for seq in range(self.store.n_seqs):
-            self.store.remove(seq, 0, -1)
-        self.cache.forget_live()
-        self.running.clear()
-
-    @invariant()
-    def books(self) -> None:
-        check(self.cache, self.store)
-        assert self.cache.stats().host_bytes <= self.host_bytes
-        for lease, held in self.running:
-            assert self.store.read(lease.seq) == held
-
-
-TestSnapshotMachine = SnapshotMachine.TestCase
-TestSnapshotMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

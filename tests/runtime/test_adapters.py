@@ -22,7 +22,8 @@ from treegram.runtime.engine_process import ModelProcess
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_context import LlamaContext
 from treegram.runtime.loading import load_module
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 
 pytestmark = pytest.mark.slow
 

@@ -104,11 +104,29 @@ def test_fork(f32_model: LlamaModel, warm: Warm, cold: Cold) -> None:
     lease = warm.cache.acquire(prompt, len(prompt) - 1)
     warm.evaluate(lease, prompt)
     warm.cache.commit(lease, prompt)
-    other = warm.cache.fork(lease)
+    other = warm.cache.acquire(prompt)
     for branch, text in ((lease, " mended his nets"), (other, " told the children a story")):
         tokens = prompt + f32_model.encode(text)
         assert drift(warm.evaluate(branch, tokens), cold.run(tokens)) < TOLERANCE
         warm.cache.release(branch)
+
+
+def test_cells_moved_together(f32_model: LlamaModel, warm: Warm, cold: Cold) -> None:
+    """Three branches that took cells in turn go on from where their cells were moved to."""
+    prompt = ids(f32_model, STORY)
+    warm.run(prompt)
+    texts = [prompt + f32_model.encode(end) for end in (" mended nets", " told a story", " sang")]
+    leases = [warm.cache.acquire(prompt, len(prompt) - 1) for _ in texts]
+    for n in range(len(prompt), max(map(len, texts)) + 1):
+        for lease, tokens in zip(leases, texts, strict=True):
+            if n <= len(tokens):
+                warm.evaluate(lease, tokens[:n])
+    warm.cache.commit(leases[0], texts[0])
+    assert warm.cache.defragment()
+    warm.cache.check_integrity()
+    for lease, tokens in zip(leases, texts, strict=True):
+        more = tokens + f32_model.encode(" until the evening")
+        assert drift(warm.evaluate(lease, more), cold.run(more)) < TOLERANCE
 
 
 def test_split(f32_model: LlamaModel, warm: Warm, cold: Cold) -> None:

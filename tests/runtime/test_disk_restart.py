@@ -8,7 +8,8 @@ import pytest
 
 from treegram.lang.base import GenRequest, GenResult, Text
 from treegram.runtime.kv_binding import fingerprint
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import embedded_model_path
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from outcomes import EOG, N_VOCAB, VOCABULARY, Outcome, drain, greedy, submit
 
 from treegram.lang.base import GenRequest
 from treegram.lang.errors import CancelledError, ContextOverflowError, EngineError
-from treegram.runtime.base import Batch, Logits, NoSlot, Vocabulary
+from treegram.runtime.base import Batch, Logits, NoSlot
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
 from treegram.runtime.generation import Generation
@@ -24,65 +25,16 @@ from treegram.runtime.prompt import TokenPrompt
 from treegram.runtime.request import EngineRequest
 from treegram.runtime.select import Scoring, TokenTrie
 
-N_VOCAB = 32
-EOG = 0
-VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({EOG}))
-
-
-class Outcome:
-    """Collects how a request ended."""
-
-    def __init__(self, prompt: list[int], max_tokens: int) -> None:
-        self.prompt = prompt
-        self.generation = Generation(GenRequest((), max_tokens=max_tokens), VOCABULARY)
-        self.ended: list[BaseException | None] = []
-        self.request = EngineRequest(
-            list(prompt),
-            len(prompt) - 1,
-            lambda _, error: self.ended.append(error),
-            self.generation,
-        )
-
-    @property
-    def expected(self) -> list[int]:
-        return greedy(self.prompt, len(self.generation.tokens))
-
-
-def greedy(prompt: list[int], n: int) -> list[int]:
-    """What greedy decoding gives with no cache, no batch and no engine."""
-    tokens = list(prompt)
-    while len(tokens) < len(prompt) + n:
-        token = int(fake_logits(tokens, N_VOCAB).argmax())
-        if token == EOG:
-            break
-        tokens.append(token)
-    return tokens[len(prompt) :]
-
-
-def run(engine: Engine) -> None:
-    """Steps until nothing is left; a loop that never ends is a bug, not a wait."""
-    for _ in range(2000):
-        if not engine.stats().running and not engine.stats().waiting:
-            return
-        engine.step()
-    pytest.fail("the engine did not finish")
-
-
-def submit(engine: Engine, prompt: list[int], max_tokens: int = 8) -> Outcome:
-    outcome = Outcome(prompt, max_tokens)
-    engine.submit(outcome.request)
-    return outcome
-
 
 def test_batched_requests_generate_what_each_would_alone() -> None:
     engine = Engine(FakeDecoder())
     rng = random.Random(1)
     shared = [rng.randrange(1, N_VOCAB) for _ in range(20)]
     outcomes = [submit(engine, [*shared, *rng.choices(range(1, N_VOCAB), k=5)]) for _ in range(12)]
-    run(engine)
+    drain(engine)
     for outcome in outcomes:
         assert outcome.ended == [None]
-        assert outcome.generation.tokens == outcome.expected
+        assert outcome.tokens == outcome.expected
 
 
 def test_a_common_uncached_prefix_is_computed_once() -> None:
@@ -93,7 +45,7 @@ def test_a_common_uncached_prefix_is_computed_once() -> None:
     shared = [rng.randrange(1, N_VOCAB) for _ in range(200)]
     for i in range(32):
         submit(engine, [*shared, 1 + i % 31, *rng.choices(range(1, N_VOCAB), k=12)])
-    run(engine)
+    drain(engine)
     stats = engine.stats()
     assert stats.minimum_tokens is not None
     assert decoder.evaluated_tokens == stats.evaluated_tokens <= stats.minimum_tokens * 1.01
@@ -113,10 +65,10 @@ def test_more_work_than_the_context_holds_still_finishes() -> None:
     """Requests that fit alone never fail, however many there are."""
     engine = Engine(FakeDecoder(n_cells=48, n_seqs=8), max_running=6)
     outcomes = [submit(engine, [1 + i, 2, 3, 4, 5, 6, 7, 8], 24) for i in range(12)]
-    run(engine)
+    drain(engine)
     for outcome in outcomes:
         assert outcome.ended == [None]
-        assert outcome.generation.tokens == outcome.expected
+        assert outcome.tokens == outcome.expected
     assert engine.stats().preempted > 0
 
 
@@ -135,11 +87,11 @@ def test_a_generation_that_fills_the_context_ends_with_length() -> None:
         if len(greedy(p, 20)) == 20
     )
     outcome = submit(engine, prompt, 100)
-    run(engine)
+    drain(engine)
     assert outcome.ended == [None]
     assert outcome.generation.finish_reason == "length"
-    assert outcome.generation.tokens == outcome.expected
-    assert len(prompt) + len(outcome.generation.tokens) >= 16
+    assert outcome.tokens == outcome.expected
+    assert len(prompt) + len(outcome.tokens) >= 16
 
 
 def test_cancelling_frees_the_cells() -> None:
@@ -151,7 +103,7 @@ def test_cancelling_frees_the_cells() -> None:
     assert decoder.held_cells > 0
     engine.cancel(outcome.request)
     other = submit(engine, [9, 9, 9], 1)
-    run(engine)
+    drain(engine)
     assert isinstance(outcome.ended[0], CancelledError)
     assert other.ended == [None]
     assert decoder.held_cells == 0
@@ -162,7 +114,7 @@ def test_a_waiting_request_can_be_cancelled() -> None:
     first, second = submit(engine, [1, 2]), submit(engine, [3, 4])
     engine.step()
     engine.cancel(second.request)
-    run(engine)
+    drain(engine)
     assert first.ended == [None]
     assert isinstance(second.ended[0], CancelledError)
 
@@ -173,10 +125,10 @@ def test_no_slot_preempts_and_goes_on() -> None:
     outcomes = [submit(engine, [i, 2, 3]) for i in (1, 4, 7)]
     engine.step()
     decoder.failures = [NoSlot()]
-    run(engine)
+    drain(engine)
     for outcome in outcomes:
         assert outcome.ended == [None]
-        assert outcome.generation.tokens == outcome.expected
+        assert outcome.tokens == outcome.expected
 
 
 def test_a_fatal_error_fails_its_batch_and_the_engine_goes_on() -> None:
@@ -185,10 +137,10 @@ def test_a_fatal_error_fails_its_batch_and_the_engine_goes_on() -> None:
     first, second = submit(engine, [1, 2, 3]), submit(engine, [4, 5, 6])
     engine.step()
     decoder.failures = [EngineError("llama_decode failed with code -3")]
-    run(engine)
+    drain(engine)
     assert isinstance(first.ended[0], EngineError)
     assert second.ended == [None]
-    assert second.generation.tokens == second.expected
+    assert second.tokens == second.expected
 
 
 def test_an_error_while_sampling_fails_only_its_request() -> None:
@@ -200,9 +152,9 @@ def test_an_error_while_sampling_fails_only_its_request() -> None:
     bad.request.generation = Generation(replace(request, params=params), VOCABULARY)
     engine.submit(bad.request)
     engine.submit(outcome.request)
-    run(engine)
+    drain(engine)
     assert "no token is legal" in str(bad.ended[0])
-    assert outcome.generation.tokens == outcome.expected
+    assert outcome.tokens == outcome.expected
 
 
 def test_closing_fails_what_is_running() -> None:
@@ -235,7 +187,7 @@ def test_choices_are_scored_as_by_brute_force(choices: list[list[int]], prompt: 
     trie = TokenTrie(choices, [EOG])
     ended: list[BaseException | None] = []
     Scoring(engine, [(TokenPrompt(prompt), trie)], ended.append).submit()
-    run(engine)
+    drain(engine)
     assert ended == [None]
     for i, choice in enumerate(choices):
         expected = [
@@ -301,11 +253,11 @@ class EngineMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.decoder.failures = []
-        run(self.engine)
+        drain(self.engine)
         for outcome in self.outcomes:
             assert len(outcome.ended) == 1
             if outcome.ended == [None]:
-                assert outcome.generation.tokens == outcome.expected
+                assert outcome.tokens == outcome.expected
             else:
                 assert isinstance(outcome.ended[0], CancelledError)
         self.engine.cache.check_integrity()
@@ -330,8 +282,8 @@ def test_a_callback_that_raises_harms_nobody_else(caplog: pytest.LogCaptureFixtu
     bad.request.on_done = lambda *_: [][0]
     engine.submit(bad.request)
     engine.submit(good.request)
-    run(engine)
-    assert good.generation.tokens == good.expected
+    drain(engine)
+    assert good.tokens == good.expected
     assert "on_done callback raised" in caplog.text
 
 
@@ -354,10 +306,10 @@ def test_fewer_cells_than_the_store_claims_slow_it_down_only() -> None:
 
     engine = Engine(Boastful(n_cells=48, n_seqs=8), max_running=6)
     outcomes = [submit(engine, [1 + i, 2, 3, 4], 24) for i in range(10)]
-    run(engine)
+    drain(engine)
     for outcome in outcomes:
         assert outcome.ended == [None]
-        assert outcome.generation.tokens == outcome.expected
+        assert outcome.tokens == outcome.expected
 
 
 def test_an_unexpected_error_ends_every_request() -> None:
@@ -400,16 +352,16 @@ def test_a_forked_process_is_told_that_the_engine_stayed_behind(
 def test_a_request_that_cannot_be_read_fails_alone(tokens: list[int], namespace: str) -> None:
     engine = Engine(FakeDecoder(), pieces=VOCABULARY.pieces)
     good = submit(engine, [1, 2, 3, 4])
-    run(engine)
+    drain(engine)
     ended: list[BaseException | None] = []
     engine.submit(
         EngineRequest(tokens, 1, lambda _, error: ended.append(error), namespace=namespace)
     )
     after = submit(engine, [1, 2, 3, 4])
-    run(engine)
+    drain(engine)
     assert len(ended) == 1
     assert isinstance(ended[0], Exception)
-    assert good.generation.tokens == after.generation.tokens == after.expected
+    assert good.tokens == after.tokens == after.expected
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -50,7 +50,7 @@ from treegram.runtime.engine_process.codec import (
 )
 from treegram.runtime.engine_process.frames import Frame, FrameReader, write_frame
 from treegram.runtime.engine_process.supervisor import wait_s
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 
 GRAMMARS = (
     Grammar.from_regex(r"[a-ü]{2,7}(x|yz)*"),

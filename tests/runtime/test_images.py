@@ -26,7 +26,8 @@ from treegram.runtime.llama import LlamaModel, ll
 from treegram.runtime.llama_context import LlamaContext
 from treegram.runtime.llama_vision import LlamaImage, Projector
 from treegram.runtime.loading import load_module
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 
 pytestmark = pytest.mark.slow
 

@@ -5,48 +5,25 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outcomes import N_VOCAB, drain, submit
 
-from treegram.lang.base import GenRequest
 from treegram.radix_cache.tree import as_token_array
-from treegram.runtime.base import Vocabulary
 from treegram.runtime.engine import Engine
-from treegram.runtime.fake import FakeDecoder, fake_logits
-from treegram.runtime.generation import Generation
+from treegram.runtime.fake import FakeDecoder
 from treegram.runtime.kept_logits import KeptLogits, prefix_digest
 from treegram.runtime.prompt import TokenPrompt
-from treegram.runtime.request import EngineRequest
 from treegram.runtime.select import Scoring, TokenTrie
 
-N_VOCAB = 32
-VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
 ROW_BYTES = 4 * N_VOCAB
-
-
-def run(engine: Engine) -> None:
-    for _ in range(2000):
-        if not engine.stats().running and not engine.stats().waiting:
-            return
-        engine.step()
-    raise AssertionError("the engine did not finish")
-
-
-def generate(engine: Engine, prompt: list[int], n: int, ended: list[object]) -> Generation:
-    generation = Generation(GenRequest((), max_tokens=n), VOCABULARY)
-    request = EngineRequest(
-        list(prompt), len(prompt) - 1, lambda _, error: ended.append(error), generation
-    )
-    engine.submit(request)
-    return generation
 
 
 def test_a_fork_of_n_evaluates_its_prompt_once_and_not_one_token_more() -> None:
     decoder = FakeDecoder(n_cells=512)
     engine = Engine(decoder, measure_minimum=True)
-    ended: list[object] = []
-    first = [generate(engine, [5, 6, 7, 8, 9], 4, ended) for _ in range(6)]
-    run(engine)
-    assert ended == [None] * 6
-    assert len({tuple(g.tokens) for g in first}) == 1
+    first = [submit(engine, [5, 6, 7, 8, 9], 4) for _ in range(6)]
+    drain(engine)
+    assert all(outcome.ended == [None] for outcome in first)
+    assert len({tuple(outcome.tokens) for outcome in first}) == 1
     stats = engine.stats()
     assert stats.minimum_tokens == 5 + 3, "the last of four tokens is never evaluated"
     assert decoder.evaluated_tokens == 5 + 3, "as long as they are the same, they share"
@@ -55,13 +32,12 @@ def test_a_fork_of_n_evaluates_its_prompt_once_and_not_one_token_more() -> None:
 def test_a_repeated_request_for_one_token_evaluates_nothing() -> None:
     decoder = FakeDecoder()
     engine = Engine(decoder)
-    ended: list[object] = []
-    once = generate(engine, [3, 1, 4, 1, 5], 1, ended)
-    run(engine)
+    once = submit(engine, [3, 1, 4, 1, 5], 1)
+    drain(engine)
     evaluated = decoder.evaluated_tokens
-    again = generate(engine, [3, 1, 4, 1, 5], 1, ended)
-    run(engine)
-    assert ended == [None, None]
+    again = submit(engine, [3, 1, 4, 1, 5], 1)
+    drain(engine)
+    assert once.ended == again.ended == [None]
     assert again.tokens == once.tokens
     assert decoder.evaluated_tokens == evaluated == 5
 
@@ -76,7 +52,7 @@ def test_a_repeated_select_evaluates_its_choices_and_no_prompt() -> None:
         ended: list[BaseException | None] = []
         Scoring(engine, [(TokenPrompt(prompt), tries[-1])], ended.append).submit()
         before = decoder.evaluated_tokens
-        run(engine)
+        drain(engine)
         assert ended == [None]
         spent.append(decoder.evaluated_tokens - before)
     inner = {(2,), (2, 8)}
@@ -89,10 +65,9 @@ def test_a_repeated_select_evaluates_its_choices_and_no_prompt() -> None:
 def test_without_memory_for_logits_the_last_prompt_token_is_evaluated_again() -> None:
     decoder = FakeDecoder()
     engine = Engine(decoder, logits_bytes=0, measure_minimum=True)
-    ended: list[object] = []
     for _ in range(3):
-        generate(engine, [3, 1, 4, 1, 5], 1, ended)
-        run(engine)
+        submit(engine, [3, 1, 4, 1, 5], 1)
+        drain(engine)
     assert decoder.evaluated_tokens == 5 + 2 == engine.stats().minimum_tokens
 
 
@@ -115,19 +90,16 @@ def test_one_after_the_other_evaluates_only_what_is_new_and_draws_what_a_cold_mo
     kept: list[tuple[int, ...]] = []
     expected = 0
     for prompt, n in requests:
-        ended: list[object] = []
-        generation = generate(engine, prompt, n, ended)
-        run(engine)
-        assert ended == [None]
-        tokens = list(prompt)
-        for token in generation.tokens:
-            assert token == int(fake_logits(tokens, N_VOCAB).argmax())
-            tokens.append(token)
+        outcome = submit(engine, prompt, n)
+        drain(engine)
+        assert outcome.ended == [None]
+        assert outcome.tokens == outcome.expected
+        tokens = [*prompt, *outcome.tokens]
         known = tuple(prompt) in kept
         kept = [p for p in kept if p != tuple(prompt)]
         kept = ([*kept, tuple(prompt)])[-rows:] if rows else []
         cached = [i for i in range(len(prompt) + known) if tuple(prompt[:i]) in {(), *prefixes}]
-        evaluated = tokens[:-1] if generation.finish_reason == "length" else tokens
+        evaluated = tokens[:-1] if outcome.generation.finish_reason == "length" else tokens
         expected += len(evaluated) - max(cached)
         prefixes |= {tuple(evaluated[:i]) for i in range(1, len(evaluated) + 1)}
     assert decoder.evaluated_tokens == expected

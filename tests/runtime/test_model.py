@@ -30,7 +30,8 @@ from treegram.lang.json_schema.layout import Layout
 from treegram.lang.sampling import SamplingParams
 from treegram.runtime.base import Batch
 from treegram.runtime.llama_context import LlamaContext
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 

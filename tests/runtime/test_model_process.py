@@ -41,7 +41,8 @@ from treegram.radix_cache.disk import SUFFIX
 from treegram.runtime.base import LoadedModel
 from treegram.runtime.engine_process import ModelProcess
 from treegram.runtime.engine_process.process import EngineProcess
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
@@ -294,7 +295,7 @@ import os, sys, time
 from pathlib import Path
 from treegram.lang.base import GenRequest, Text
 from treegram.runtime.engine_process import ModelProcess
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 options = ModelOptions(n_ctx=1024, n_threads=1, prepared_bytes=0)
 model = ModelProcess("a", Path(sys.argv[1]), options)
 if os.fork() == 0:  # holds no end of the engine's pipes

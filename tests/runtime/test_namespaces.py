@@ -23,7 +23,8 @@ from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder
 from treegram.runtime.generation import Generation
 from treegram.runtime.loading import load_module
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.request import EngineRequest
 from treegram.runtime.runtime import Runtime
 from treegram.runtime.server.app import create_app

@@ -10,25 +10,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outcomes import N_VOCAB, VOCABULARY, Outcome, run
 
 import treegram as tg
 from treegram.lang.base import GenRequest
 from treegram.lang.errors import ContextOverflowError, EngineError, ParameterError
 from treegram.lang.expr import Gen
-from treegram.runtime.base import Batch, NoSlot, Vocabulary
+from treegram.runtime.base import Batch, NoSlot
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
 from treegram.runtime.generation import Generation
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_context import LlamaContext
 from treegram.runtime.loading import load_module
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.overflow import dropped_tokens, shift
 from treegram.runtime.request import EngineRequest
 
 TINY = load_module(Path(__file__).with_name("tiny_models.py"))
-N_VOCAB, N_CELLS = 32, 64
-VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
+N_CELLS = 64
 
 
 @given(st.integers(0, 5000), st.integers(8, 600), st.data())
@@ -66,42 +67,15 @@ def window(tokens: list[int], sinks: int, n_cells: int) -> list[int]:
 # --- the engine over the fake decoder ----------------------------------------------------------
 
 
-class Outcome:
-    """A request that may shift, and how it ended."""
+class Shifting(Outcome):
+    """A request that may shift where `sinks` says so."""
 
-    def __init__(self, prompt: list[int], max_tokens: int, sinks: int | None) -> None:
-        self.prompt, self.sinks = list(prompt), sinks
-        request = GenRequest((), max_tokens=max_tokens, ignore_eos=True)
-        self.generation = Generation(request, VOCABULARY)
-        self.ended: list[BaseException | None] = []
-        self.request = EngineRequest(
-            list(prompt),
-            len(prompt) - 1,
-            lambda _, error: self.ended.append(error),
-            self.generation,
-            sinks=sinks,
-        )
+    def __init__(self, prompt: Sequence[int], max_tokens: int, sinks: int | None) -> None:
+        super().__init__(prompt, max_tokens, ignore_eos=True, sinks=sinks)
 
-    @property
-    def expected(self) -> list[int]:
-        assert self.sinks is not None
-        tokens = list(self.prompt)
-        while len(tokens) < len(self.prompt) + len(self.generation.tokens):
-            logits = fake_logits(window(tokens, self.sinks, N_CELLS), N_VOCAB)
-            logits[0] = -9
-            tokens.append(int(logits.argmax()))
-        return tokens[len(self.prompt) :]
-
-
-def run(engine: Engine, outcomes: list[Outcome]) -> None:
-    for outcome in outcomes:
-        engine.submit(outcome.request)
-    for _ in range(5000):
-        if all(outcome.ended for outcome in outcomes):
-            return
-        engine.step()
-        engine.cache.check_integrity()
-    pytest.fail("the engine did not finish")
+    def read(self, tokens: list[int]) -> list[int]:
+        assert self.request.sinks is not None
+        return window(tokens, self.request.sinks, N_CELLS)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +89,12 @@ def test_every_token_is_drawn_from_its_window(
     sinks: int, n_prompt: int, can_cut: bool, speculate: bool
 ) -> None:
     prompt = random.Random(n_prompt).choices(range(1, N_VOCAB), k=n_prompt)
-    outcome = Outcome(prompt, 150, sinks)
+    outcome = Shifting(prompt, 150, sinks)
     engine = Engine(FakeDecoder(n_cells=N_CELLS, can_cut=can_cut), speculate=speculate)
     run(engine, [outcome])
     assert outcome.ended == [None]
-    assert len(outcome.generation.tokens) == 150
-    assert outcome.generation.tokens == outcome.expected
+    assert len(outcome.tokens) == 150
+    assert outcome.tokens == outcome.expected
     gone = dropped_tokens(n_prompt + 149, sinks, N_CELLS)
     assert outcome.request.dropped_tokens in (gone, dropped_tokens(n_prompt + 150, sinks, N_CELLS))
 
@@ -129,30 +103,30 @@ def test_beside_others_that_take_its_cells() -> None:
     rng = random.Random(4)
     engine = Engine(FakeDecoder(n_cells=N_CELLS), max_running=4, idle_cells=8)
     shared = rng.choices(range(1, N_VOCAB), k=30)
-    outcomes = [Outcome([*shared, 1 + i], 60 + 9 * i, 4) for i in range(8)]
+    outcomes = [Shifting([*shared, 1 + i], 60 + 9 * i, 4) for i in range(8)]
     run(engine, outcomes)
     for outcome in outcomes:
         assert outcome.ended == [None]
-        assert outcome.generation.tokens == outcome.expected
+        assert outcome.tokens == outcome.expected
 
 
 def test_a_text_that_comes_back_finds_its_window() -> None:
     """The window depends on the text alone, so a second turn evaluates what is new of it."""
     decoder = FakeDecoder(n_cells=N_CELLS)
     engine = Engine(decoder)
-    first = Outcome([1, 2, 3, 4, 5], 120, 4)
+    first = Shifting([1, 2, 3, 4, 5], 120, 4)
     run(engine, [first])
     before = decoder.evaluated_tokens
-    again = Outcome([*first.prompt, *first.generation.tokens[:115], 7, 8], 3, 4)
+    again = Shifting([*first.prompt, *first.tokens[:115], 7, 8], 3, 4)
     run(engine, [again])
-    assert again.generation.tokens == again.expected
+    assert again.tokens == again.expected
     assert decoder.evaluated_tokens - before <= 6
 
 
 def test_a_shift_costs_half_a_context_of_prefill() -> None:
     decoder = FakeDecoder(n_cells=N_CELLS)
     engine = Engine(decoder, measure_minimum=True)
-    outcome = Outcome([1, 2, 3], 400, 4)
+    outcome = Shifting([1, 2, 3], 400, 4)
     run(engine, [outcome])
     n_shifts = outcome.request.dropped_tokens // ((N_CELLS - 5) // 2)
     assert n_shifts >= 10
@@ -196,13 +170,13 @@ def test_forced_text_past_the_context_behind_known_logits(n_prompt: int) -> None
     prompt = random.Random(n_prompt).choices(range(1, N_VOCAB), k=n_prompt)
     texts = []
     for _ in range(2):
-        outcome = Outcome(prompt, 90, 4)
+        outcome = Shifting(prompt, 90, 4)
         outcome.generation = outcome.request.generation = Generation(
             GenRequest((), max_tokens=90, ignore_eos=True), VOCABULARY, Stutter()
         )
         run(engine, [outcome])
         assert outcome.ended == [None]
-        texts.append(outcome.generation.tokens)
+        texts.append(outcome.tokens)
     assert len(texts[0]) == 90
     tokens, drawn = list(prompt), texts[0][::6]
     for token in drawn:
@@ -215,19 +189,19 @@ def test_forced_text_past_the_context_behind_known_logits(n_prompt: int) -> None
 
 def test_by_default_nothing_is_dropped() -> None:
     engine = Engine(FakeDecoder(n_cells=N_CELLS))
-    outcome = Outcome([1, 2, 3], 100, None)
+    outcome = Shifting([1, 2, 3], 100, None)
     run(engine, [outcome])
     assert outcome.generation.finish_reason == "length"
-    assert len(outcome.generation.tokens) < N_CELLS
+    assert len(outcome.tokens) < N_CELLS
     assert outcome.request.dropped_tokens == 0
     with pytest.raises(ContextOverflowError, match="overflow='shift'"):
-        engine.submit(Outcome([1] * N_CELLS, 1, None).request)
+        engine.submit(Shifting([1] * N_CELLS, 1, None).request)
 
 
 def test_sinks_leave_room_for_the_text() -> None:
     engine = Engine(FakeDecoder(n_cells=N_CELLS))
     with pytest.raises(ParameterError, match="at most half the context of 64 tokens, got 33"):
-        engine.submit(Outcome([1], 1, 33).request)
+        engine.submit(Shifting([1], 1, 33).request)
 
 
 # --- no slot -----------------------------------------------------------------------------------
@@ -246,17 +220,17 @@ class Cramped(FakeDecoder):
 
 def test_a_batch_without_a_slot_is_split_until_it_finds_one() -> None:
     decoder = Cramped(n_cells=N_CELLS)
-    outcomes = [Outcome([3 + i, *range(1, 30)], 5, 0) for i in range(4)]
+    outcomes = [Shifting([3 + i, *range(1, 30)], 5, 0) for i in range(4)]
     run(Engine(decoder), outcomes)
     for outcome in outcomes:
         assert outcome.ended == [None]
-        assert outcome.generation.tokens == outcome.expected
+        assert outcome.tokens == outcome.expected
 
 
 def test_where_not_one_token_finds_a_slot_it_is_no_overflow() -> None:
     decoder = Cramped(n_cells=N_CELLS)
     decoder.most = 0
-    outcomes = [Outcome([1, 2, 3], 5, None), Outcome([4, 5, 6], 5, None)]
+    outcomes = [Shifting([1, 2, 3], 5, None), Shifting([4, 5, 6], 5, None)]
     run(Engine(decoder), outcomes)
     for outcome in outcomes:
         (error,) = outcome.ended

@@ -7,13 +7,12 @@ import pytest
 import treegram as tg
 from treegram.lang.base import GenRequest
 from treegram.lang.errors import EngineError
-from treegram.radix_cache import RadixCache
 from treegram.radix_cache.base import Blob
 from treegram.runtime.base import Vocabulary
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder
 from treegram.runtime.generation import Generation
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.request import EngineRequest
 from treegram.runtime.runtime import Runtime
 
@@ -29,7 +28,7 @@ def submit(engine: Engine, tokens: list[int], *, pin: str = "") -> list[BaseExce
     engine.submit(
         EngineRequest(
             list(tokens),
-            len(tokens) - 1,
+            len(tokens) if pin else len(tokens) - 1,
             lambda _, error: ended.append(error),
             generation,
             pin=pin,
@@ -47,14 +46,17 @@ def flood(engine: Engine) -> None:
         assert submit(engine, [first] * 20) == [None]
 
 
-def test_what_is_pinned_is_evaluated_once_whatever_comes_between() -> None:
-    decoder = FakeDecoder(n_cells=64)
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_what_is_pinned_is_evaluated_once_whatever_comes_between(can_cut: bool) -> None:
+    decoder = FakeDecoder(n_cells=64, can_cut=can_cut)
     engine = Engine(decoder, host_bytes=8 * 32, idle_cells=0, logits_bytes=0)
     assert submit(engine, SHOTS, pin="shots") == [None]
     assert decoder.evaluated_tokens == len(SHOTS)
     flood(engine)
     before = decoder.evaluated_tokens
     assert submit(engine, [*SHOTS, 1]) == [None]
+    assert decoder.evaluated_tokens == before + 1
+    assert submit(engine, SHOTS, pin="shots") == [None]
     assert decoder.evaluated_tokens == before + 1
     engine.unpin("shots")
     flood(engine)
@@ -63,18 +65,19 @@ def test_what_is_pinned_is_evaluated_once_whatever_comes_between() -> None:
     assert decoder.evaluated_tokens == before + len(SHOTS) + 1
 
 
-def test_a_pin_that_does_not_fit_fails_its_request_and_no_other() -> None:
-    engine = Engine(FakeDecoder(n_cells=64), host_bytes=8 * 4, idle_cells=0)
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_a_pin_that_does_not_fit_fails_its_request_and_no_other(can_cut: bool) -> None:
+    engine = Engine(FakeDecoder(n_cells=64, can_cut=can_cut), host_bytes=8 * 4, idle_cells=0)
     (error,) = submit(engine, SHOTS, pin="shots")
     assert isinstance(error, tg.ParameterError)
     assert "host_bytes: 'shots' of 8 tokens cannot be pinned" in str(error)
-    assert isinstance(engine.cache, RadixCache)
     engine.cache.check_integrity()
     assert engine.cache.pins() == ()
     assert submit(engine, [*SHOTS, 1]) == [None]
 
 
-def test_a_pin_that_cannot_be_saved_fails_its_request_and_no_other() -> None:
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_a_pin_that_cannot_be_saved_fails_its_request_and_no_other(can_cut: bool) -> None:
     class Decoder(FakeDecoder):
         is_failing = False
 
@@ -83,7 +86,7 @@ def test_a_pin_that_cannot_be_saved_fails_its_request_and_no_other() -> None:
                 raise EngineError("llama.cpp saved no state")
             return super().save(seq, start, stop)
 
-    decoder = Decoder(n_cells=64)
+    decoder = Decoder(n_cells=64, can_cut=can_cut)
     engine = Engine(decoder, host_bytes=8 * 32, idle_cells=64)
     assert submit(engine, SHOTS, pin="shots") == [None]
     decoder.is_failing = True
@@ -91,7 +94,6 @@ def test_a_pin_that_cannot_be_saved_fails_its_request_and_no_other() -> None:
     assert isinstance(error, EngineError)
     assert "saved no state" in str(error)
     decoder.is_failing = False
-    assert isinstance(engine.cache, RadixCache)
     engine.cache.check_integrity()
     assert [pin.tokens for pin in engine.cache.pins()] == [len(SHOTS)]
     assert submit(engine, [*SHOTS, 1]) == [None]

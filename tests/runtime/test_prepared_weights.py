@@ -22,7 +22,8 @@ from treegram.runtime.gguf_tensors import read_tensors
 from treegram.runtime.kv_binding import fingerprint
 from treegram.runtime.llama import LlamaModel, ll
 from treegram.runtime.loading import load_module
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.prepared_weights import prepared_weights
 from treegram.runtime.weights_probe import Difference, Speed
 

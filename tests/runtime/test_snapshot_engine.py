@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from treegram.lang.base import GenRequest
 from treegram.lang.errors import EngineError
+from treegram.radix_cache.disk import SUFFIX, DiskFolder
 from treegram.runtime.base import Logits, NoSlot, Vocabulary
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
@@ -115,16 +117,44 @@ def test_options_are_scored_behind_one_prompt() -> None:
     assert decoder.evaluated_tokens <= 60 + sum(map(len, tails)) + len(tails)
 
 
+def test_a_second_start_evaluates_nothing_of_a_pinned_prompt(tmp_path: Path) -> None:
+    prompt = text(random.Random(1), 40)
+
+    def start() -> tuple[Engine, FakeDecoder, list[BaseException | None]]:
+        decoder, ended = FakeDecoder(can_cut=False), list[BaseException | None]()
+        engine = Engine(decoder, disk=(DiskFolder(tmp_path, "model"), 1 << 20))
+        engine.submit(
+            EngineRequest(
+                list(prompt), len(prompt), lambda _, error: ended.append(error), pin="shots"
+            )
+        )
+        run(engine)
+        return engine, decoder, ended
+
+    first, _, ended = start()
+    first.cache.close()
+    second, decoder, ended_again = start()
+    assert ended == ended_again == [None]
+    assert decoder.evaluated_tokens == 0
+    outcome = Outcome([*prompt, 1, 2], max_tokens=1)
+    run(second, outcome)
+    assert outcome.is_right
+    assert decoder.evaluated_tokens == 2
+    second.cache.close()
+
+
 @pytest.mark.parametrize("seed", range(8))
-def test_random_programs_under_pressure(seed: int) -> None:
-    """Few states, few cells, little host memory, and a decoder that fails now and then."""
+def test_random_programs_under_pressure(seed: int, tmp_path: Path) -> None:
+    """Few states, few cells, little memory in each tier, a decoder that fails now and then."""
     rng = random.Random(seed)
+    folder = DiskFolder(tmp_path, "model", writes_through=bool(seed & 2))
     decoder = FakeDecoder(
         n_cells=rng.choice([96, 160]), n_seqs=rng.choice([2, 4, 9]), n_batch=32, can_cut=False
     )
     engine = Engine(
         decoder,
         host_bytes=rng.choice([0, 400, 1 << 20]),
+        disk=(folder, rng.choice([1 << 20, 10_000])) if seed & 1 else None,
         idle_cells=rng.choice([0, 40]),
         logits_bytes=rng.choice([0, 1 << 20]),
         chunk_tokens=8,
@@ -148,3 +178,5 @@ def test_random_programs_under_pressure(seed: int) -> None:
             assert outcome.is_right or (is_broken and len(failed) == len(outcome.ended) == 1)
     engine.cache.clear()
     assert decoder.held_cells == 0
+    engine.cache.close()
+    assert not list(tmp_path.glob(f"*{SUFFIX}"))

@@ -23,7 +23,8 @@ from treegram.runtime.fake import FakeDecoder, fake_logits
 from treegram.runtime.generation import Generation
 from treegram.runtime.masks.token_trie import TokenTrie
 from treegram.runtime.matcher import GrammarMatcherFactory
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.ngrams import SIZES, NgramSearch
 from treegram.runtime.prompt import tokenize
 from treegram.runtime.request import EngineRequest

@@ -21,7 +21,8 @@ from treegram.runtime.llama import LlamaModel
 from treegram.runtime.llama_context import MOST_SEQUENCES, LlamaContext, sequences_for
 from treegram.runtime.loading import load_module
 from treegram.runtime.memory_kind import MemoryKind
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 
 pytestmark = pytest.mark.slow
 

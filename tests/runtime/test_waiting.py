@@ -7,17 +7,12 @@ import random
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outcomes import N_VOCAB, Outcome, run
 
-from treegram.lang.base import GenRequest
-from treegram.runtime.base import Vocabulary
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder
-from treegram.runtime.generation import Generation
 from treegram.runtime.request import EngineRequest
 from treegram.runtime.waiting import WaitingQueue
-
-N_VOCAB = 32
-VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
 
 
 def waiting(tokens: list[int], priority: int = 0, namespace: str = "") -> EngineRequest:
@@ -161,19 +156,9 @@ def run_groups(order: list[list[int]]) -> int:
     """Tokens that an engine evaluates for prompts sent in this order, with room for one group."""
     decoder = FakeDecoder(n_cells=64, n_seqs=8, n_batch=64)
     engine = Engine(decoder, max_running=2, idle_cells=64, host_bytes=0, logits_bytes=0)
-    ended: list[object] = []
-    for prompt in order:
-        generation = Generation(GenRequest((), max_tokens=1), VOCABULARY)
-        engine.submit(
-            EngineRequest(
-                list(prompt), len(prompt) - 1, lambda _, error: ended.append(error), generation
-            )
-        )
-    for _ in range(2000):
-        engine.step()
-        if len(ended) == len(order):
-            break
-    assert ended == [None] * len(order)
+    outcomes = [Outcome(prompt, 1) for prompt in order]
+    run(engine, outcomes)
+    assert all(outcome.ended == [None] for outcome in outcomes)
     return decoder.evaluated_tokens
 
 
@@ -190,17 +175,11 @@ def test_what_a_waiting_request_will_find_outlives_what_nobody_waits_for() -> No
     """The last in the queue finds its prompt, though the cache has seen twice its size since."""
     engine = Engine(FakeDecoder(n_cells=64), max_running=1, idle_cells=0, host_bytes=8 * 70)
     prompts = [[31] * 20, *([n] * 20 for n in range(1, 7)), [*[31] * 19, 1]]
-    requests: list[EngineRequest] = []
-    for prompt in prompts:
-        generation = Generation(GenRequest((), max_tokens=1), VOCABULARY)
-        request = EngineRequest(list(prompt), 19, lambda *_: None, generation)
-        engine.submit(request)
-        requests.append(request)
-        if len(requests) == 1:
-            engine.step()
-    while engine.stats().waiting or engine.stats().running:
-        engine.step()
-    assert [request.cached_tokens for request in requests] == [0] * 7 + [19]
+    outcomes = [Outcome(prompt, 1) for prompt in prompts]
+    engine.submit(outcomes[0].request)
+    engine.step()
+    run(engine, outcomes[1:])
+    assert [outcome.request.cached_tokens for outcome in outcomes] == [0] * 7 + [19]
 
 
 def test_each_that_waits_has_its_turn() -> None:
@@ -218,13 +197,7 @@ def test_each_that_waits_has_its_turn() -> None:
 def test_nobody_waits_for_a_request_that_known_logits_have_finished() -> None:
     """It holds no lease, and computes nothing that another could share."""
     engine = Engine(FakeDecoder(), idle_cells=0, host_bytes=0)
-    ended: list[BaseException | None] = []
     for prompts in ([[1, 2, 3, 4]], [[1, 2, 3, 4], [1, 2, 3, 4, 5]]):
-        for prompt in prompts:
-            generation = Generation(GenRequest((), max_tokens=1), VOCABULARY)
-            engine.submit(
-                EngineRequest(prompt, len(prompt) - 1, lambda _, e: ended.append(e), generation)
-            )
-        while engine.stats().waiting or engine.stats().running:
-            engine.step()
-    assert ended == [None] * 3
+        outcomes = [Outcome(prompt, 1) for prompt in prompts]
+        run(engine, outcomes)
+        assert all(outcome.ended == [None] for outcome in outcomes)

@@ -18,7 +18,8 @@ from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder
 from treegram.runtime.masks import walk_files
 from treegram.runtime.masks.walk_files import user_files
-from treegram.runtime.model import Model, ModelOptions
+from treegram.runtime.model import Model
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.request import EngineRequest
 
 

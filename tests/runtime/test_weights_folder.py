@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,18 +69,6 @@ def test_what_a_killed_process_left_goes(folder: WeightsFolder) -> None:
         os.utime(folder.path / name, (used, used))
     folder.make_room(1, 100)
     assert names(folder) == ["new.part"]
-
-
-def test_a_file_is_there_whole_or_not_at_all(folder: WeightsFolder) -> None:
-    with folder.new_file("one") as part:
-        part.write_text("whole")
-        assert names(folder) == [part.name]
-    assert names(folder) == ["one"]
-    with suppress(KeyboardInterrupt), folder.new_file("one") as part:
-        part.write_text("hal")
-        raise KeyboardInterrupt
-    assert names(folder) == ["one"]
-    assert (folder.path / "one").read_text() == "whole"
 
 
 def test_one_at_a_time(folder: WeightsFolder) -> None:

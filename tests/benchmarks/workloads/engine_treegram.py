@@ -8,7 +8,7 @@ from peer import Setup
 from pydantic import BaseModel
 
 import treegram as tg
-from treegram.runtime.model import ModelOptions
+from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.runtime import Runtime
 
 from .base import WARM_UP, Answer, Branch, Counts, Engine, Workload
