@@ -81,6 +81,11 @@ class RadixCache:
         """Cells that nothing holds; `reserve` makes more."""
         return self._tiers.free_cells
 
+    @property
+    def live_runs(self) -> int:
+        """How many stretches of tokens `defragment` would move."""
+        return self._tiers.ids.n_nodes + len(self._tiers.leases)
+
     def match(self, tokens: Tokens, namespace: str = "") -> int:
         """How many leading tokens are cached, live or parked. Changes nothing."""
         return self._tiers.tree.match_prefix(tokens, namespace).length

@@ -64,7 +64,12 @@ def _runs(tiers: TieredTree) -> list[_Run]:
     leases: dict[Node, list[Lease]] = {}
     for lease in tiers.leases.values():
         leases.setdefault(lease.node, []).append(lease)
-    nodes = [node for node in tiers.tree.nodes() if node.seq >= 0]
+    nodes: list[Node] = []
+    roots = [tiers.tree.root(name) for name in tiers.tree.namespaces]
+    below = [child for root in roots for child in root.live_children.values()]
+    while below:
+        nodes.append(below.pop())
+        below.extend(nodes[-1].live_children.values())
     spans: dict[Node, set[int]] = {}
     for node in reversed(nodes):  # children first
         spans[node] = {node.seq, *(lease.seq for lease in leases.get(node, ()))}

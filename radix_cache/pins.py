@@ -71,11 +71,14 @@ class Pins:
     def pin(self, name: str, lease: Lease) -> Pin:
         """See `RadixCache.pin`."""
         node = lease.node
+        unsaved = [step for step in self._tree.saved_path(node) if not step.blob]
         self._count(node, 1)
         try:
             self._save(name, node)
         except BaseException:
             self._release(node)
+            for step in unsaved:  # first: else it would drive out what is there
+                self._tree.forget_blob(step)
             self._tree.enforce_host_budget()
             raise
         pin = Pin(name, lease.namespace, node.stop)

@@ -110,8 +110,8 @@ class SavedTree(ABC):
         return bottom
 
     def count_parked(self, node: Node, sign: int) -> None:
-        """Adds a node that is not live to the books, or takes it out."""
-        if node.blob or node.file:
+        """Adds a node to the books, or takes it out; nothing while it is live."""
+        if node.seq < 0 and (node.blob or node.file):
             self.parked_tokens += sign * len(node)
             self.stored_tokens += sign * len(node) * (not node.blob)
 
@@ -193,17 +193,20 @@ class SavedTree(ABC):
             if node is None:
                 break
             if node.seq >= 0:
-                self.host.detach(node)
-                self.requeue(node)
+                self.forget_blob(node)
             elif self.write(node):
-                self.count_parked(node, -1)
-                self.host.detach(node)
-                self.count_parked(node, 1)
-                self.requeue(node)
+                self.forget_blob(node)
                 self.policy.evicted(node, self.tree.now())
             else:
                 self.lose(node)
         self.enforce_disk_budget()
+
+    def forget_blob(self, node: Node) -> None:
+        """Takes the blob from a node that has something else: it is live, locked, or on disk."""
+        self.count_parked(node, -1)
+        self.host.detach(node)
+        self.count_parked(node, 1)
+        self.requeue(node)
 
     def enforce_disk_budget(self) -> None:
         while self.disk.is_over_budget:
@@ -260,8 +263,7 @@ class SavedTree(ABC):
                 self.save_own(node)
             is_written = self.write(node, may_wait=may_wait)
         if not had_blob:  # host memory is for what is not live
-            self.host.detach(node)
-            self.requeue(node)
+            self.forget_blob(node)
         return is_written
 
     def write_all(self) -> None:

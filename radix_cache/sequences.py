@@ -4,12 +4,17 @@ from __future__ import annotations
 
 
 class SequenceIds:
-    """Hands out the ids [0, n). An id is free when no lease and no node refers to it."""
+    """Hands out the ids [0, n). An id is free when no lease and no node refers to it.
+
+    Attributes:
+        n_nodes: how many tree nodes are live.
+    """
 
     def __init__(self, n: int) -> None:
         self._free = list(reversed(range(n)))
         self._node_counts = [0] * n
         self._leased = [False] * n
+        self.n_nodes = 0
 
     @property
     def n_free(self) -> int:
@@ -42,9 +47,11 @@ class SequenceIds:
 
     def add_node(self, seq: int) -> None:
         self._node_counts[seq] += 1
+        self.n_nodes += 1
 
     def drop_node(self, seq: int) -> None:
         self._node_counts[seq] -= 1
+        self.n_nodes -= 1
 
     def free(self, seq: int) -> None:
         """Gives back an id that neither a lease nor a node uses."""

@@ -78,11 +78,6 @@ class SnapshotTree(SavedTree):
         self.count_parked(node, 1)
         return upper
 
-    def count_parked(self, node: Node, sign: int) -> None:
-        """As in `SavedTree`; nothing for a node that is held."""
-        if node.seq < 0:
-            super().count_parked(node, sign)
-
     def requeue(self, node: Node) -> None:
         self.held.put(node, node.seq >= 0)
         self.host.droppable.put(node, bool(node.blob) and not self.is_pinned(node))
@@ -262,10 +257,14 @@ class SnapshotTree(SavedTree):
         return True
 
     def _park(self, node: Node) -> None:
+        if not self.host.budget_bytes and self.folder is None:
+            return
         # without memory for it the snapshot is lost; evaluating it again is always correct
-        if self.host.budget_bytes:
-            with suppress(MemoryError):
-                self.save_own(node)
+        with suppress(MemoryError):
+            self.save_own(node)
+        if node.blob is not None and node.blob.n_bytes > self.host.budget_bytes:
+            self.write(node)  # at once: it would drive all others out of memory, and follow them
+            self.forget_blob(node)
 
     def write_through(self, bottom: Node) -> None:
         """Writes the snapshots down to `bottom` that are at hand to disk, if they are not there.

@@ -142,13 +142,13 @@ class TieredTree(SavedEdges):
     def make_live(self, node: Node, seq: int) -> None:
         """Notes that the cells of `node` are in the store, under `seq` as its parent's are."""
         assert node.parent is not None
+        self.count_parked(node, -1)
         node.seq = seq
         node.parent.live_children[node.first_token] = node
         self.ids.add_node(seq)
         self.live_tokens += len(node)
         if not node.lock_count:
             self.idle_tokens += len(node)
-        self.count_parked(node, -1)
         self.requeue(node)
         self.requeue(node.parent)
 

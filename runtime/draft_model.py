@@ -38,15 +38,29 @@ Piece: TypeAlias = tuple[Lease, Sequence[int]]
 class _Text:
     """What the context holds of one request, and what was proposed behind it."""
 
+    request: EngineRequest
     lease: Lease
     dropped_tokens: int  # of the request, when the lease was taken
     behind: int = 0  # how long the text was when something was proposed last
     proposed: list[int] = field(default_factory=list)
 
-    def agreed(self, tokens: Sequence[int]) -> int:
+    @property
+    def agreed(self) -> int:
         """How much of the request's text is as it was, or as it was proposed to go on."""
-        drawn = as_token_array(tokens[self.behind : self.behind + len(self.proposed)])
-        return self.behind + common_prefix(as_token_array(self.proposed), drawn)
+        drawn = self.request.tokens[self.behind : self.behind + len(self.proposed)]
+        return self.behind + common_prefix(as_token_array(self.proposed), as_token_array(drawn))
+
+    def propose(self, token: int) -> bool:
+        """Adds a token to what is proposed, if the request may draw it there and go on."""
+        generation, longer = self.request.generation, [*self.proposed, token]
+        assert generation is not None
+        try:
+            if len(generation.draftable(longer)) < len(longer):
+                return False
+        except Exception:  # of the constraint; if such a text is drawn, the request ends with it
+            return False
+        self.proposed = longer
+        return True
 
 
 class DraftModel:
@@ -92,7 +106,7 @@ class DraftModel:
     def proposed(self, request: EngineRequest) -> list[int]:
         """What is left of the last proposal; empty where something else was drawn."""
         text = self._known(request)
-        if text is None or text.agreed(request.tokens) < len(request.tokens):
+        if text is None or text.agreed < len(request.tokens):
             return []
         return text.proposed[len(request.tokens) - text.behind :]
 
@@ -101,7 +115,7 @@ class DraftModel:
         text = self._known(request)
         if text is None:
             return len(request.tokens) - self.cache.match(request.prefill, request.namespace)
-        return len(request.tokens) - min(text.lease.length, text.agreed(request.tokens))
+        return len(request.tokens) - min(text.lease.length, text.agreed)
 
     def propose(self, requests: Sequence[EngineRequest], n: int) -> None:
         """Proposes up to `n` tokens for each request that has none; `proposed` gives them.
@@ -113,32 +127,22 @@ class DraftModel:
         room = self._decoder.n_batch
         for request in requests:
             room -= self._take_in(request, room)
-        texts: list[tuple[EngineRequest, _Text]] = []
+        texts: list[_Text] = []
         pieces: list[Piece] = []
         taken = needed = 0
-        for request in requests:
-            text = self._texts.get(request)
-            if text is None:
-                continue
-            new = request.tokens[text.lease.length :]
+        for text in filter(None, map(self._texts.get, requests)):
+            new = text.request.tokens[text.lease.length :]
             fits = taken + len(new) <= self._decoder.n_batch
             more = needed + len(new) + n - 1
             if fits and 0 < len(new) <= self.SHORT and self.cache.reserve(more):
                 taken, needed = taken + len(new), more
-                texts.append((request, text))
+                texts.append(text)
                 pieces.append((text.lease, new))
         while pieces and n:
             n -= 1
             tokens = self._likeliest(pieces)
-            drafted = [
-                (request, text, token)
-                for (request, text), token in zip(texts, tokens, strict=True)
-                if _can_follow(request, text.proposed, token)
-            ]
-            for _, text, token in drafted:
-                text.proposed.append(token)
-            texts = [(request, text) for request, text, _ in drafted]
-            pieces = [(text.lease, [token]) for _, text, token in drafted]
+            texts = [text for text, token in zip(texts, tokens, strict=True) if text.propose(token)]
+            pieces = [(text.lease, text.proposed[-1:]) for text in texts]
         self.cache.trim_idle()
 
     def forget(self, request: EngineRequest) -> None:
@@ -147,7 +151,7 @@ class DraftModel:
         if text is None:
             return
         if text.dropped_tokens == request.dropped_tokens:
-            self._cut(request, text)
+            self._cut(text)
             self.cache.commit(text.lease, request.tokens[: text.lease.length])
         self.cache.release(text.lease)
         self.cache.trim_idle()
@@ -159,9 +163,9 @@ class DraftModel:
             return None
         return text
 
-    def _cut(self, request: EngineRequest, text: _Text) -> None:
-        right = text.agreed(request.tokens)
-        self.cache.truncate(text.lease, min(text.lease.length, right))
+    def _cut(self, text: _Text) -> None:
+        """Leaves nothing in a sequence but the request's text."""
+        self.cache.truncate(text.lease, min(text.lease.length, text.agreed))
 
     def _take_in(self, request: EngineRequest, room: int) -> int:
         """Makes a request's sequence hold nothing but its text, and all but the end of that.
@@ -177,9 +181,9 @@ class DraftModel:
                 lease = self.cache.acquire(tokens, len(tokens) - 1, request.namespace)
             except CacheFull:  # every sequence is on loan
                 return 0
-            text = self._texts[request] = _Text(lease, request.dropped_tokens)
+            text = self._texts[request] = _Text(request, lease, request.dropped_tokens)
         else:
-            self._cut(request, text)
+            self._cut(text)
             lease = text.lease
         text.behind, text.proposed = len(request.tokens), []
         n = min(len(request.tokens) - lease.length - 1, room)
@@ -236,12 +240,3 @@ class DraftModel:
         for size, seconds in zip(sizes, shortest, strict=True):
             self._times.observe(size, seconds)
         self.cache.release(lease)
-
-
-def _can_follow(request: EngineRequest, proposed: Sequence[int], token: int) -> bool:
-    """Whether a request may draw `token` behind what is proposed, and go on."""
-    assert request.generation is not None
-    try:
-        return len(request.generation.draftable([*proposed, token])) > len(proposed)
-    except Exception:  # of the constraint; if such a text is drawn, the request ends with it
-        return False

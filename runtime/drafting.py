@@ -71,7 +71,7 @@ class Drafting:
     """
 
     HORIZON = 64  # tokens that a text is expected to go on for, at most
-    PAUSE = 16  # steps without a look at what would pay, after one that found nothing
+    PAUSE = 16  # steps without another look, where nothing would have paid
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Drafting:
         return self._model.seconds
 
     def is_due(self) -> bool:
-        """Whether `propose` should be called in this step: to find that nothing pays takes time."""
+        """Whether to call `propose` in this step; even to find that nothing pays takes time."""
         self._pause -= 1
         return self._pause < 0 and not self._has_failed
 

@@ -34,6 +34,7 @@ class ModelOptions:
         host_bytes: host memory for parked prefixes.
         eviction: which of them go first where that is full: `"lru"`, `"lfu"`, `"slru"`,
             `"priority"` or `"cost_aware"` (recompute cost x likelihood of reuse / bytes).
+            Recurrent and hybrid models go by last use alone.
         disk_bytes: most bytes of prefixes on disk, where they outlive the process; 0 for none. What
             is there is read back ahead of waiting requests.
         disk_write: when it is written: `"back"`, when the model is closed or host memory is full,

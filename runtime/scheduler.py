@@ -222,16 +222,18 @@ class Scheduler:
 
         Prompts are never evaluated twice, see `_awaited`; this is about texts that were drawn.
         """
-        if not isinstance(self.cache, RadixCache) or request.computed < request.prefill_tokens:
+        start = request.computed
+        if not isinstance(self.cache, RadixCache) or start < request.prefill_tokens:
             return False
+        end = request.tokens[-self.SHORT :]
         for piece in slices:
             other = piece.request
             if (
-                piece.is_drawn
-                and piece.start == request.computed >= other.prefill_tokens
-                and other.namespace == request.namespace
+                piece.start == start >= other.prefill_tokens
                 # most differ near the end, behind a prompt that is long and the same
-                and other.tokens[-self.SHORT :] == request.tokens[-self.SHORT :]
+                and other.tokens[-self.SHORT :] == end
+                and piece.is_drawn
+                and other.namespace == request.namespace
                 and other.tokens == request.tokens
             ):
                 piece.others.append(request)

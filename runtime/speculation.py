@@ -138,6 +138,8 @@ class Speculation:
         drafting = self._drafting
         if drafting is not None and costs is not None and looks_up and drafting.is_due():
             tried = self._propose(drafting, guesses, costs, len(slices))
+        if not any(draft for _, draft in guesses):
+            return
         ranked = sorted(
             (-chance, at, index)
             for index, (piece, draft) in enumerate(guesses)

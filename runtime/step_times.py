@@ -57,14 +57,12 @@ class StepTimes:
     @property
     def smallest(self) -> int:
         """The smallest size that was observed lately, in tokens; 0 for none."""
-        recent = (s.tokens for s in self._sizes.values() if self._steps - s.step <= self.MEMORY)
-        return int(min(recent, default=0))
+        return int(min((size.tokens for size in self._recent()), default=0))
 
     @property
     def largest(self) -> int:
         """The largest size that was observed lately, in tokens; 0 for none."""
-        recent = (s.tokens for s in self._sizes.values() if self._steps - s.step <= self.MEMORY)
-        return int(max(recent, default=0))
+        return int(max((size.tokens for size in self._recent()), default=0))
 
     def seconds(self, n_tokens: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """What steps of so many tokens take, float64 of the same shape.
@@ -83,10 +81,12 @@ class StepTimes:
         found *= np.maximum(n_tokens / tokens[-1], 1.0)
         return found
 
+    def _recent(self) -> list[_Size]:
+        return [s for s in self._sizes.values() if self._steps - s.step <= self.MEMORY]
+
     def _measured(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sizes and their times, ascending."""
-        recent = [s for s in self._sizes.values() if self._steps - s.step <= self.MEMORY]
-        recent.sort(key=lambda size: size.tokens)
+        recent = sorted(self._recent(), key=lambda size: size.tokens)
         tokens = np.array([size.tokens for size in recent])
         seconds = np.array([size.seconds for size in recent])
         return tokens, np.minimum.accumulate(seconds[::-1])[::-1]

@@ -25,8 +25,8 @@ TILE = 64
 
 # Time per cell, measured on AVX-512, where 1 is what a row of a small batch takes for a cell that
 # it attends to: what each row of a tile takes for a cell that some row there attends to; and what
-# moving a cell takes.
-_IN_TILE, _MOVED = 0.25, 6.0
+# moving a cell takes, and a run of cells.
+_IN_TILE, _MOVED, _MOVED_RUN = 0.25, 6.0, 40.0
 
 
 @dataclass(slots=True)
@@ -82,7 +82,8 @@ class Tiles:
         used = self._n_cells - self._cache.free_cells
         scattered = min(self._scattered, used)
         rows = rows_in_tiles(shares, used, 0)
-        is_worth_moving = sum(rows) * scattered * _IN_TILE > used * _MOVED
+        moving = used * _MOVED + self._cache.live_runs * _MOVED_RUN
+        is_worth_moving = sum(rows) * scattered * _IN_TILE > moving
         if is_worth_moving and self._is_dense_next:
             is_worth_moving = self._cache.defragment()
             self._scattered *= not is_worth_moving
@@ -119,7 +120,7 @@ def rows_in_tiles(shares: Sequence[tuple[Lease, int]], used: int, scattered: int
         if _is_dense(tile, used, scattered):
             for part in tile:
                 counts[part.share] += part.rows
-        else:  # without the first: what follows it may be better off among itself
+        else:  # what follows the first may be better off among itself
             for part in reversed(tile):
                 if left and left[0][0] == part.share:
                     left[0] = (part.share, left[0][1] + part.rows)

@@ -41,10 +41,12 @@ class SimulatedDecoder(CountingStore):
     """
 
     n_vocab = len(VOCABULARY)
-    attends_in_tiles = True
 
-    def __init__(self, n_cells: int, n_seqs: int = 64, n_batch: int = 512) -> None:
+    def __init__(
+        self, n_cells: int, n_seqs: int = 64, n_batch: int = 512, *, attends_in_tiles: bool = False
+    ) -> None:
         super().__init__(n_cells, n_seqs)
+        self.attends_in_tiles = attends_in_tiles
         self.n_batch = n_batch
         self.now_s = 0.0
         self._restored_tokens = 0

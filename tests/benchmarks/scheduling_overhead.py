@@ -4,7 +4,7 @@
 
 The real engine over a decoder that only counts: the processor time of a step is all that is not
 `llama_decode`, the sampler's part for a vocabulary of two tokens included. It is divided by what a
-decode step of that batch takes on the embedded model (two cores, Q8_0), which `rates.py` measures.
+step of as many rows takes on the embedded model (two cores, Q8_0), which `rates.py` measures.
 Steps of an empty cache, of one with many leaves, and of one that many requests wait for.
 """
 
@@ -22,8 +22,10 @@ from trace_sources import zipf_groups
 
 from treegram.runtime.engine import Engine
 
-DECODE_MS = {1: 6.1, 8: 28.4, 32: 73.0}
-"""Requests in a batch -> milliseconds of a decode step."""
+STEP_MS = {1: 6.1, 8: 28.4, 32: 73.0, 64: 84.0}
+"""Rows in a batch -> milliseconds of a step; the last one is prefill."""
+
+RUNNING = (1, 8, 32)
 
 N_CELLS = 1 << 17
 STEPS = 100
@@ -31,12 +33,12 @@ STEPS = 100
 
 def filled(n_leaves: int) -> tuple[Engine, Progress]:
     """An idle engine whose cache holds about that many leaves (three requests make one)."""
-    decoder = SimulatedDecoder(N_CELLS)
+    decoder = SimulatedDecoder(N_CELLS, attends_in_tiles=True)
     engine = Engine(
         decoder,
         host_bytes=1 << 60,
         logits_bytes=0,
-        max_running=max(DECODE_MS),
+        max_running=max(RUNNING),
         clock=lambda: decoder.now_s,
     )
     progress = Progress(decoder)
@@ -49,8 +51,8 @@ def filled(n_leaves: int) -> tuple[Engine, Progress]:
     return engine, progress
 
 
-def step_us(engine: Engine, progress: Progress, running: int, waiting: int) -> float:
-    """Microseconds of processor time per decode step of `running` requests while others wait."""
+def step_us(engine: Engine, progress: Progress, running: int, waiting: int) -> tuple[float, float]:
+    """Microseconds of processor time per step of `running` requests while others wait, and rows."""
     rng = np.random.default_rng(0)
     goal = progress.ended + running + waiting
     for n, answer_tokens in ((running, STEPS + 50), (waiting, 1)):
@@ -58,13 +60,15 @@ def step_us(engine: Engine, progress: Progress, running: int, waiting: int) -> f
             engine.submit(progress.request(row, 0.0, answer_tokens))
     for _ in range(20):
         engine.step()
+    before = engine.stats().evaluated_tokens
     began = time.thread_time()
     for _ in range(STEPS):
         engine.step()
     spent = time.thread_time() - began
+    rows = engine.stats().evaluated_tokens - before
     while progress.ended < goal:
         engine.step()
-    return 1e6 * spent / STEPS
+    return 1e6 * spent / STEPS, rows / STEPS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,15 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     print(f"load {os.getloadavg()[0]:.1f}\n")
-    print("| nodes cached | running | waiting | us per step | share of a decode step |")
-    print("|--:|--:|--:|--:|--:|")
+    print("| nodes cached | running | waiting | rows per step | us per step | share of a step |")
+    print("|--:|--:|--:|--:|--:|--:|")
     for n_leaves in (0, options.leaves):
         engine, progress = filled(n_leaves)
         nodes = engine.stats().cache.nodes
-        for running, waiting in (*((n, 0) for n in DECODE_MS), (max(DECODE_MS), options.waiting)):
-            us = step_us(engine, progress, running, waiting)
-            share = us / 1000 / DECODE_MS[running]
-            print(f"| {nodes:,} | {running} | {waiting:,} | {us:.0f} | {share:.2%} |", flush=True)
+        for running, waiting in (*((n, 0) for n in RUNNING), (max(RUNNING), options.waiting)):
+            us, rows = step_us(engine, progress, running, waiting)
+            share = us / 1000 / float(np.interp(rows, list(STEP_MS), list(STEP_MS.values())))
+            print(
+                f"| {nodes:,} | {running} | {waiting:,} | {rows:.0f} | {us:.0f} | {share:.2%} |",
+                flush=True,
+            )
     return 0
 
 

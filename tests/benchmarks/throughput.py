@@ -82,12 +82,14 @@ def treegram(gguf: Path, threads: int, batch: int, tokens: int, temperature: flo
         _write.run_batch(rows, model=model, progress=False)
         for row in rows:
             row["max_tokens"] = tokens + 1  # the first one is drawn from the kept logits
-        before = model.stats().evaluated_tokens
+        before = model.stats()
         began = time.perf_counter()
         for state in _write.run_batch(rows, model=model, progress=False):
             state.sync()
         seconds = time.perf_counter() - began
-        evaluated = model.stats().evaluated_tokens - before
+        after = model.stats()
+    evaluated = after.evaluated_tokens - before.evaluated_tokens
+    evaluated -= after.rejected_tokens - before.rejected_tokens  # guesses; their time counts
     if evaluated != batch * tokens:
         raise RuntimeError(f"{evaluated} tokens were evaluated, {batch * tokens} expected")
     return batch * tokens / seconds

@@ -101,6 +101,14 @@ def test_a_pin_that_does_not_fit_is_refused_with_numbers_and_changes_nothing() -
     assert (cache.run(SHOTS), cache.run([9, 9])) == (6, 2)
 
 
+def test_a_refused_pin_drives_nothing_out() -> None:
+    cache = Cache(host_tokens=10)
+    cache.run(SHOTS)
+    with pytest.raises(PinRefused):
+        cache.run([9] * 11, pin="more")
+    assert cache.cache.match(SHOTS) == 6
+
+
 class FailingStore(FakeKVStore):
     """Fails to save, as a llama.cpp context may."""
 

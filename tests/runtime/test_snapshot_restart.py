@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -102,10 +102,11 @@ def test_damaged_states_are_left_out_and_said_so(
     assert f"{path} is left out: its data was not written by this user's treegram" in caplog.text
 
 
-def _serve(gguf: Path, folder: Path, said: Connection) -> None:
+def serve(gguf: Path, folder: Path) -> None:
+    """What the process does that is killed: this file, run as a script."""
     model = start(gguf, folder, is_through=True)
     answer.cache(model=model)
-    said.send(None)
+    print("pinned", flush=True)
     signal.pause()
 
 
@@ -113,16 +114,20 @@ def _serve(gguf: Path, folder: Path, said: Connection) -> None:
 def test_a_process_that_is_killed_loses_nothing_that_was_written_through(
     gguf: Path, cold: dict[str, str], tmp_path: Path
 ) -> None:
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    child = context.Process(target=_serve, args=(gguf, tmp_path, there))
-    child.start()
-    assert here.poll(60)
-    deadline = time.monotonic() + 20
-    while not any(tmp_path.glob(f"*{SUFFIX}")):  # another thread of the child writes it
-        assert time.monotonic() < deadline
-    child.kill()
-    child.join()
+    command = [sys.executable, __file__, str(gguf), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == "pinned\n"
+            deadline = time.monotonic() + 20
+            while not any(tmp_path.glob(f"*{SUFFIX}")):  # another thread of the child writes it
+                assert time.monotonic() < deadline
+        finally:
+            child.kill()
     with closing(start(gguf, tmp_path)) as model, answer.cache(model=model):
         assert model.stats().evaluated_tokens == 0
         assert answer.run("stork", model=model)["reply"] == cold["stork"]
+
+
+if __name__ == "__main__":
+    serve(*map(Path, sys.argv[1:]))
