@@ -86,7 +86,7 @@ class DraftModel:
         decoder: Decoder,
         *,
         host_bytes: int = 0,
-        idle_cells: int = 2048,
+        idle_cells: int = 512,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.cache = RadixCache(decoder, host_bytes=host_bytes, idle_cells=idle_cells)

@@ -84,7 +84,7 @@ class Engine:
         max_running: int = 32,
         chunk_tokens: int = 128,
         max_itl_s: float | None = None,
-        idle_cells: int = 2048,
+        idle_cells: int = 512,
         host_bytes: int = 2 << 30,
         eviction: PolicyName = DEFAULT_POLICY,
         disk: tuple[DiskFolder, int] | None = None,

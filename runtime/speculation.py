@@ -89,6 +89,7 @@ class Speculation:
     SMOOTHING = 0.25
     USUAL_SMOOTHING = 0.05  # of what new requests start with
     MARGIN = 1.2  # a draft must save so many times what it seems to cost
+    WARY_MARGIN = 2.5  # while more were wrong than `TRIALS` allows for
     LIKELIEST = 0.9  # where even guesses as likely would not pay, nothing is looked up
     LEAST_CHANCE = 0.4  # less likely guesses are not made even where they cost next to nothing
     TRIALS = 1 / 256  # wrong tokens per evaluated one, up to which unlikely guesses are tried
@@ -189,7 +190,9 @@ class Speculation:
             return None
         drawn, now, then = seconds[-3:]
         longer = np.maximum(seconds[:-3] - now, more * (then - now) / far)
-        costs: NDArray[np.float64] = self.MARGIN * longer / (max(drawn, 1e-9) / n_running)
+        wrong = self.drafted - self.accepted
+        margin = self.MARGIN if wrong <= self.TRIALS * self._evaluated else self.WARY_MARGIN
+        costs: NDArray[np.float64] = margin * longer / (max(drawn, 1e-9) / n_running)
         return costs
 
     def _worth(

@@ -101,7 +101,7 @@ def test_who_decodes_waits_for_one_large_batch_at_most() -> None:
 def test_cells_are_moved_together_once_sequences_have_mixed() -> None:
     """Four conversations: their answers are decoded together, their next turns are long."""
     decoder = Watching()
-    engine = Engine(decoder, host_bytes=0, measure_minimum=True)
+    engine = Engine(decoder, idle_cells=8192, measure_minimum=True)
     texts = prompts(4, 300)
     first = outcomes(texts, 60)
     run(engine, first)
@@ -122,7 +122,7 @@ def test_a_move_that_fails_costs_no_request() -> None:
             super().load(blob, seq)
 
     decoder = Failing()
-    engine = Engine(decoder, host_bytes=0)
+    engine = Engine(decoder, idle_cells=8192)
     texts = prompts(4, 300)
     first = outcomes(texts, 60)
     run(engine, first)
