@@ -76,7 +76,11 @@ def _runs(tiers: TieredTree) -> list[_Run]:
         spans[node].update(*(spans[child] for child in node.live_children.values()))
     runs = _private_runs(lease for lease in tiers.leases.values() if lease.node.parent is None)
     for node in nodes:
-        runs.append(_Run(sorted(spans[node]), node.start, node.stop))
+        run = _Run(sorted(spans[node]), node.start, node.stop)
+        if runs and (runs[-1].seqs, runs[-1].stop) == (run.seqs, run.start):
+            runs[-1].stop = run.stop
+        else:
+            runs.append(run)
         runs += _private_runs(leases.get(node, ()))
     return runs
 

@@ -23,7 +23,6 @@ import queue
 import secrets
 import stat
 import struct
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -34,6 +33,7 @@ from typing import TypedDict, cast, get_type_hints
 
 import numpy as np
 
+from ..atomic_file import PART_SUFFIX, new_file
 from .base import Blob
 from .read_ahead import ReadAhead
 from .tree import TokenArray
@@ -41,7 +41,6 @@ from .tree import TokenArray
 LOG = logging.getLogger(__name__)
 MAGIC = b"TGKV\x00\x01\r\n"
 SUFFIX = ".kv"
-PART_SUFFIX = ".part"
 MAC_BYTES = 32
 KEY_BYTES = 32
 HEAD_LIMIT = 64 << 20
@@ -313,18 +312,11 @@ class DiskFolder:
             os.utime(file.path)
             return
         data = memoryview(file.pending.data)
-        handle, name = tempfile.mkstemp(dir=self._folder, suffix=PART_SUFFIX)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(head)
-                stream.write(head_mac := self._mac(head))
-                stream.write(data)
-                stream.write(self._mac(head_mac, data))
-            os.replace(name, file.path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        with new_file(file.path) as part, part.open("wb") as stream:
+            stream.write(head)
+            stream.write(head_mac := self._mac(head))
+            stream.write(data)
+            stream.write(self._mac(head_mac, data))
         if file.is_lost:  # removed meanwhile, when there was nothing to remove yet
             file.path.unlink(missing_ok=True)
 

@@ -102,6 +102,7 @@ class Pins:
         for node in tree.saved_path(bottom):
             if node.pin_count == 1 or not node.blob:  # others are pinned, and so saved, already
                 tree.save_own(node)
+            tree.requeue(node)
         bottoms = [bottom, *(node for other, (_, node) in self._pins.items() if other != name)]
         blobs: set[Blob] = {n.blob for end in bottoms for n in tree.saved_path(end) if n.blob}
         needed, budget = sum(blob.n_bytes for blob in blobs), tree.host.budget_bytes

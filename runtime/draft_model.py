@@ -156,6 +156,10 @@ class DraftModel:
         self.cache.release(text.lease)
         self.cache.trim_idle()
 
+    def forget_all(self) -> None:
+        """Lets go of all requests, as this is not used any more."""
+        self._texts.clear()
+
     def _known(self, request: EngineRequest) -> _Text | None:
         """What the context holds of a request, unless that has lost its oldest tokens since."""
         text = self._texts.get(request)

@@ -198,6 +198,7 @@ class Drafting:
         """Goes on without the draft model: no request may fail for it."""
         LOG.warning("the draft model failed and is not used any more: %r", error)
         self._has_failed = True
+        self._model.forget_all()
 
 
 def _tokens_left(request: EngineRequest) -> int:

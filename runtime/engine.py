@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from ..lang.errors import CancelledError, ContextOverflowError, EngineError
-from ..radix_cache.base import CacheFull
 from ..radix_cache.cache import RadixCache
 from ..radix_cache.disk import DiskFolder
 from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
@@ -39,6 +38,7 @@ from .slices import Slice
 from .speculation import Speculation
 from .stats import EngineStats
 from .tally import Tally
+from .tiles import CellsLost
 
 LOG = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 5e-5
@@ -53,7 +53,7 @@ class Engine:
 
     Args:
         decoder: the model context; the engine is its only user from now on.
-        max_running: most requests decoded at once; CPU kernels get slower from 64 rows on.
+        max_running: most requests that run at once.
         chunk_tokens: most prefill tokens per batch while other requests are decoding.
         max_itl_s: the longest that a running request should wait between two tokens, in seconds;
             chunks shrink for it as far as 16 tokens. None keeps them at `chunk_tokens`.
@@ -288,7 +288,8 @@ class Engine:
             return
         try:
             batch, slices = scheduler.plan()
-        except (CacheFull, EngineError) as error:  # while cells were being moved
+        except CellsLost as error:
+            LOG.warning("what was in the context is evaluated again: %s", error)
             self._endings.start_afresh((), str(error))
             return
         if not slices:

@@ -105,6 +105,9 @@ class LlamaModel:
         vocab_only: load no weights (tokenising and grammars only).
         adapters: LoRA adapters by name, which must have passed `gguf_check.check_adapter`.
 
+    Attributes:
+        is_offloaded: whether layers are on an accelerator.
+
     Raises:
         ModelError: llama.cpp refused a file, or an adapter is of a kind that is not supported.
     """
@@ -122,6 +125,7 @@ class LlamaModel:
         params.n_gpu_layers = n_gpu_layers
         params.vocab_only = vocab_only
         self.path = path
+        self.is_offloaded = offloads(n_gpu_layers)
         handle: Any = ll.llama_model_load_from_file(str(path).encode(), params)
         if not handle:
             raise ModelError(f"{path}: llama.cpp cannot load it: {log_tail.take()}")

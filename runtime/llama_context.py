@@ -94,8 +94,7 @@ class LlamaContext:
         precision = "F32" if exact else "F16 FA"
         self.kv_format = f"llama-cpp-python {__version__}, unified, {layout}{precision}"
         self.can_cut = kind is not MemoryKind.STATE
-        is_on_cpu = not ll.llama_supports_gpu_offload()
-        self.attends_in_tiles = is_on_cpu and self.can_cut and not exact
+        self.attends_in_tiles = not (model.is_offloaded or exact) and self.can_cut
         self._window = model.window if kind is MemoryKind.WINDOW else 0  # tokens
         self._handle = handle
         self._finalizer = weakref.finalize(self, ll.llama_free, handle)

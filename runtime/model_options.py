@@ -26,12 +26,13 @@ class ModelOptions:
         n_ctx: KV cells, shared by all running requests (tokens); llama.cpp rounds it up to 256s.
         n_threads: CPU threads of llama.cpp; None takes this process's cores, at most 8.
         n_gpu_layers: layers on an accelerator, -1 for all; a CPU build ignores it.
-        max_running: most requests decoded in one batch.
+        max_running: most requests that run at once.
         chunk_tokens: most prefill tokens per batch while other requests decode.
         max_itl_ms: the longest that a running request should wait between two tokens, in
             milliseconds; prefill chunks shrink for it. None keeps them at `chunk_tokens`.
-        idle_cells: cells that unused prefixes may keep in the context.
-        host_bytes: host memory for parked prefixes.
+        idle_cells: cells that unused prefixes may keep in the context; each slows every step, and
+            bringing a prefix back takes little.
+        host_bytes: host memory for parked prefixes; up to 512 MiB more while cells are moved.
         eviction: which of them go first where that is full: `"lru"`, `"lfu"`, `"slru"`,
             `"priority"` or `"cost_aware"` (recompute cost x likelihood of reuse / bytes).
             Recurrent and hybrid models go by last use alone.

@@ -152,7 +152,8 @@ class Scheduler:
         return True
 
     def plan(self) -> tuple[Batch, list[Slice]]:
-        """The next batch: all decoding requests first, then prefill chunks in order of admission.
+        """The next batch: all decoding requests first, then prefill chunks in order of admission;
+        where attention works in tiles, as `Tiles.choose` has it.
 
         Makes room for it in the cache, preempting the youngest requests if nothing else can go.
         A plan without slices means that the only request left fills the whole context. All are of
@@ -196,19 +197,26 @@ class Scheduler:
         short = [r for r in running if r.pending <= self.SHORT]
         long = [r for r in running if r.pending > self.SHORT]
         slices: list[Slice] = []
-        for request in (*short, *long):
+        n_short = 0
+        for number, request in enumerate((*short, *long)):
             if not self._joins(request, slices):
                 slices.append(self._whole(request))
+                n_short += number < len(short)
         room = beside = self._most
         if short and (self._pace.is_bound or len(long) <= len(short)):
             # where more requests wait to start than run, larger batches serve more of them sooner
             beside = self._pace.chunk()
-            room = min(room, sum(r.pending for r in short) + beside)
+            room = min(room, sum(map(len, slices[:n_short])) + beside)
         if self._tiles is None or is_image:
             return first_rows(slices, room)
-        if self._pace.is_bound:
-            beside -= TILE - 1  # for the batch in between
-        return self._tiles.choose(slices, len(short), min(beside, self._most), room)
+        is_bound = self._pace.is_bound
+        return self._tiles.choose(
+            slices[:n_short],
+            slices[n_short:],
+            most=min(self._most, beside - (TILE - 1) * is_bound),  # for the batch in between
+            room=room,
+            may_move=not is_bound,
+        )
 
     def _whole(self, request: EngineRequest) -> Slice:
         """All that may be evaluated of a request in one batch."""

@@ -46,11 +46,16 @@ class Slice:
 
 
 def first_rows(slices: list[Slice], most: int) -> list[Slice]:
-    """As many of the slices as have `most` tokens; the last one may be cut."""
+    """As many of the slices as have `most` tokens; the last one may be cut.
+
+    Not if it is shared: the others would have to evaluate its tokens, too.
+    """
     kept: list[Slice] = []
     for piece in slices:
         if most <= 0:
             break
+        if piece.others and most < len(piece) and kept:
+            continue
         kept.append(piece.first(most))
         most -= len(kept[-1])
     return kept

@@ -18,6 +18,7 @@ from itertools import pairwise
 
 from ..radix_cache.cache import RadixCache
 from ..radix_cache.lease import Lease
+from .request import EngineRequest
 from .slices import Slice, first_rows
 
 TILE = 64
@@ -39,6 +40,10 @@ class _Part:
     common: int
 
 
+class CellsLost(Exception):
+    """The cells were being moved, and could not be put back."""
+
+
 class Tiles:
     """Chooses the rows of one batch after the other. Owned by the engine's thread.
 
@@ -47,49 +52,86 @@ class Tiles:
         n_cells: the context's cells.
     """
 
+    LEAST = 16  # rows of a small batch that are for prefill, if there is any
+
     def __init__(self, cache: RadixCache, n_cells: int) -> None:
         self._cache = cache
         self._n_cells = n_cells
         self._scattered = 0  # cells that sequences have taken in turn
+        self._movable = n_cells  # so many cells in use have not been found too many to move
         self._is_dense_next = True
+        self._next: EngineRequest | None = None  # whose turn it is where not all fit
 
-    def choose(self, slices: list[Slice], n_short: int, most: int, room: int) -> list[Slice]:
+    def choose(
+        self, decoding: list[Slice], prefill: list[Slice], *, most: int, room: int, may_move: bool
+    ) -> list[Slice]:
         """Rows for the next batch: whole tiles of them, or fewer than `TILE`, in turn.
 
         Args:
-            slices: all that could be evaluated; the first `n_short` are of requests that decode.
+            decoding: what requests have to evaluate before they draw again.
+            prefill: what else could be evaluated.
             most: the most rows in tiles.
             room: the most rows otherwise.
+            may_move: whether cells may be moved, which takes the time of a step or more.
+
+        Raises:
+            CellsLost: all that was in the context is gone.
         """
         dense: list[Slice] = []
-        if sum(map(len, slices)) >= TILE:
-            dense = self._dense(slices[n_short:] + slices[:n_short])
-        first = first_rows(dense, most - most % TILE)
-        worth_waiting = {id(piece.request) for piece in dense} if first else ()
-        others = [piece for piece in slices if id(piece.request) not in worth_waiting]
-        if first and (self._is_dense_next or not others):
-            self._is_dense_next = False
-            return first
+        most -= most % TILE
+        if most > 0 and sum(map(len, decoding)) + sum(map(len, prefill)) >= TILE:
+            worthy = self._dense(prefill, decoding, may_move)
+            dense = first_rows(worthy, most)
+            taken = {id(piece.request) for piece in dense}
+            decoding = [piece for piece in decoding if id(piece.request) not in taken]
+            taken = {id(piece.request) for piece in worthy}  # for a later batch
+            prefill = [piece for piece in prefill if id(piece.request) not in taken]
+        is_left = bool(decoding or prefill)
+        if dense and (self._is_dense_next or not is_left):
+            self._is_dense_next = not is_left
+            return dense
         self._is_dense_next = True
-        rows = first_rows(others, min(room, TILE - 1))
+        rows = self._small(decoding, prefill, min(room, TILE - 1))
         if len(rows) > 1:
             self._scattered += sum(map(len, rows))
         return rows
 
-    def _dense(self, slices: list[Slice]) -> list[Slice]:
+    def _small(self, decoding: list[Slice], prefill: list[Slice], room: int) -> list[Slice]:
+        """Rows of a batch without tiles; who does not fit comes first in the next one."""
+        for at, piece in enumerate(decoding):
+            if piece.request is self._next:
+                decoding = decoding[at:] + decoding[:at]
+        rows = first_rows(decoding, room - min(self.LEAST, room // 2) * bool(prefill))
+        served = {id(piece.request) for piece in rows}
+        waiting = [piece for piece in decoding if id(piece.request) not in served]
+        self._next = waiting[0].request if waiting else None
+        return rows + first_rows(prefill, room - sum(map(len, rows)))
+
+    def _dense(self, prefill: list[Slice], decoding: list[Slice], may_move: bool) -> list[Slice]:
         """What is best computed in tiles, once the cells lie well or as they lie."""
+        slices = prefill + [piece for piece in decoding if not piece.others]
         shares = [(s.request.lease, len(s)) for s in slices if s.request.lease is not None]
         used = self._n_cells - self._cache.free_cells
-        scattered = min(self._scattered, used)
+        scattered = self._scattered = min(self._scattered, used)
         rows = rows_in_tiles(shares, used, 0)
         moving = used * _MOVED + self._cache.live_runs * _MOVED_RUN
-        is_worth_moving = sum(rows) * scattered * _IN_TILE > moving
-        if is_worth_moving and self._is_dense_next:
-            is_worth_moving = self._cache.defragment()
-            self._scattered *= not is_worth_moving
-        if scattered and not is_worth_moving:
+        is_well = may_move and used <= self._movable
+        is_well &= sum(rows) * scattered * _IN_TILE > moving
+        if is_well and self._is_dense_next:
+            is_well = self._move(used)
+        if scattered and not is_well:
             rows = rows_in_tiles(shares, used, scattered)
         return [piece.first(n) for piece, n in zip(slices, rows, strict=True) if n]
+
+    def _move(self, used: int) -> bool:
+        self._movable = 0  # a move that fails is not tried again
+        try:
+            is_done = self._cache.defragment()
+        except Exception as error:
+            raise CellsLost(str(error)) from error
+        self._movable = self._n_cells if is_done else used - 1
+        self._scattered *= not is_done
+        return is_done
 
 
 def rows_in_tiles(shares: Sequence[tuple[Lease, int]], used: int, scattered: int) -> list[int]:

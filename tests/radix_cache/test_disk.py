@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from treegram.atomic_file import PART_SUFFIX
 from treegram.radix_cache import CacheFull, FakeKVStore, Lease, RadixCache
 from treegram.radix_cache.base import Blob
 from treegram.radix_cache.disk import (
     PART_SECONDS,
-    PART_SUFFIX,
     PENDING_WRITES,
     RETRY_SECONDS,
     SUFFIX,

@@ -154,6 +154,18 @@ def test_a_pin_above_another_is_saved_for_itself() -> None:
     assert process.cache.match(PROMPT[:9]) == 5
 
 
+def test_what_is_parked_above_a_pin_can_be_pinned_as_well() -> None:
+    process = Process(host_bytes=8 * 20)
+    process.run(PROMPT[:5])
+    process.cache.park_idle()
+    process.run(PROMPT, pin="all")
+    process.cache.park_idle()
+    process.run(PROMPT[:5], pin="half")
+    process.cache.check_integrity()
+    process.flood()
+    assert process.cache.match(PROMPT[:9]) == 5
+
+
 def test_a_pin_of_the_same_name_replaces_the_first() -> None:
     process = Process(host_bytes=8 * 20, idle_cells=0)
     process.run(PROMPT, pin="shots")

@@ -23,7 +23,7 @@ class Watching(FakeDecoder):
     """Remembers the sequences of each batch, and how often cells were loaded."""
 
     def __init__(self) -> None:
-        super().__init__(n_cells=8192, n_batch=512, attends_in_tiles=True)
+        super().__init__(n_cells=32768, n_seqs=128, n_batch=512, attends_in_tiles=True)
         self.batches: list[list[int]] = []
         self.n_loads = 0
 
@@ -130,6 +130,78 @@ def test_a_move_that_fails_costs_no_request() -> None:
     run(engine, second)
     assert decoder.n_loads >= 3
     check(second)
+
+
+def test_a_move_that_always_fails_is_tried_once() -> None:
+    class Failing(Watching):
+        def load(self, blob: Blob, seq: int) -> None:
+            self.n_loads += 1
+            raise CacheFull("no cells")
+
+    decoder = Failing()
+    engine = Engine(decoder, idle_cells=8192)
+    texts = prompts(4, 300)
+    first = outcomes(texts, 60)
+    run(engine, first)
+    for turn in range(3):
+        more = [t + o.tokens + [7 + turn] * 200 for t, o in zip(texts, first, strict=True)]
+        later = outcomes(more, 60)
+        run(engine, later)
+        check(later)
+    assert decoder.n_loads == 1
+
+
+def test_who_decodes_behind_the_prefix_of_prompts_goes_on() -> None:
+    """They could fill up tiles of the prompts' rows, but need not wait for them."""
+    decoder = Watching()
+    engine = Engine(decoder)
+    begin = prompts(1, 1000)[0]
+    decoding = outcomes([[*begin, 1 + i] for i in range(16)], 80)
+    for outcome in decoding:
+        engine.submit(outcome.request)
+    while not all(outcome.tokens for outcome in decoding):
+        engine.step()
+    late = outcomes([begin + text for text in prompts(16, 264)])
+    for outcome in late:
+        engine.submit(outcome.request)
+    waited = 0
+    while not all(outcome.ended for outcome in decoding):
+        before = sum(len(outcome.tokens) for outcome in decoding)
+        engine.step()
+        has_grown = sum(len(outcome.tokens) for outcome in decoding) > before
+        waited = 0 if has_grown or all(outcome.ended for outcome in decoding) else waited + 1
+        assert waited <= 1
+    run(engine, outcomes([[1, 2]]))
+    check([*decoding, *late])
+
+
+def test_more_decode_than_fit_a_small_batch_and_all_go_on() -> None:
+    decoder = Watching()
+    engine = Engine(decoder, max_running=100)
+    decoding = outcomes(prompts(90, 20), 300)
+    for outcome in decoding:
+        engine.submit(outcome.request)
+    for _ in range(120):  # until all decode
+        engine.step()
+    (late,) = outcomes(prompts(1, 40))
+    engine.submit(late.request)
+    before = [len(outcome.tokens) for outcome in decoding]
+    for _ in range(8):
+        engine.step()
+    assert late.tokens
+    grown = [len(o.tokens) - n for o, n in zip(decoding, before, strict=True)]
+    assert min(grown) >= 3
+    assert max(grown) - min(grown) <= 2
+
+
+def test_nothing_is_moved_for_who_asks_for_short_steps() -> None:
+    decoder = Watching()
+    engine = Engine(decoder, max_itl_s=0.1, idle_cells=8192)
+    texts = prompts(4, 300)
+    first = outcomes(texts, 60)
+    run(engine, first)
+    run(engine, outcomes([t + o.tokens + [7] * 200 for t, o in zip(texts, first, strict=True)]))
+    assert decoder.n_loads == 0
 
 
 def test_what_is_too_large_is_not_moved(monkeypatch: pytest.MonkeyPatch) -> None:
