@@ -89,8 +89,8 @@ class Scheduler:
             request = scan.next(past=awaited)
             if request is None:
                 break
-            if request.lease is not None:
-                continue
+            if request.lease is not None or request in admitted:
+                continue  # an overdue one comes twice
             awaited = self._awaited(request)
             if awaited:
                 continue

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from outcomes import N_VOCAB, drain, submit
+from outcomes import N_VOCAB, Outcome, drain, run, submit
 
 from treegram.radix_cache.tree import as_token_array
 from treegram.runtime.engine import Engine
@@ -13,6 +14,7 @@ from treegram.runtime.fake import FakeDecoder
 from treegram.runtime.kept_logits import KeptLogits, prefix_digest
 from treegram.runtime.prompt import TokenPrompt
 from treegram.runtime.select import Scoring, TokenTrie
+from treegram.runtime.waiting import WaitingQueue
 
 ROW_BYTES = 4 * N_VOCAB
 
@@ -130,3 +132,15 @@ def test_prefixes_of_different_namespaces_have_different_names() -> None:
     names = {prefix_digest(tokens, n) for n in ("", "a", "b", "a\0")}
     names.add(prefix_digest(as_token_array([1]), "a"))
     assert len(names) == 5
+
+
+def test_who_is_overdue_and_finished_by_them_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An overdue request comes twice in a round of admission."""
+    monkeypatch.setattr(WaitingQueue, "PATIENCE", 0)
+    engine = Engine(FakeDecoder())
+    for _ in range(2):
+        asked = Outcome([1, 2, 3], 1)
+        run(engine, [asked])
+        assert asked.ended == [None]
+        assert asked.tokens == asked.expected
+    assert engine.stats().evaluated_tokens == 3
