@@ -88,6 +88,9 @@ class ModelOptions:
         for name in ("max_running", "chunk_tokens"):
             if getattr(self, name) < 1:
                 raise ParameterError(name, f"expected 1 or more, got {getattr(self, name)}")
+        for name in ("idle_cells", "host_bytes", "disk_bytes"):
+            if getattr(self, name) < 0:
+                raise ParameterError(name, f"expected 0 or more, got {getattr(self, name)}")
         if self.eviction not in get_args(PolicyName):
             expected = ", ".join(get_args(PolicyName))
             raise ParameterError("eviction", f"expected {expected}; got {self.eviction!r}")
