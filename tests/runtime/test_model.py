@@ -87,9 +87,9 @@ def test_max_tokens_and_min_tokens(embedded_model: Model) -> None:
 
 
 def test_a_seed_makes_sampling_repeatable(embedded_path: Path) -> None:
-    """As far as logits are: with flash attention they depend on where the cells lie."""
-    options = ModelOptions(n_ctx=512, prepared_bytes=0, exact=True, speculate=False)
-    model = Model("exact", embedded_path, options)
+    """As far as logits are: they depend a little on the order of cells, and on who is beside."""
+    options = ModelOptions(n_ctx=512, prepared_bytes=0, speculate=False)
+    model = Model("alone", embedded_path, options)
     params = SamplingParams(temperature=1.0, top_p=0.95, seed=11)
     prompt = "My favourite animal"
     texts = {gen(model, prompt, params=params, max_tokens=12).text for _ in range(3)}
