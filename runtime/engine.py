@@ -38,7 +38,7 @@ from .slices import Slice
 from .speculation import Speculation
 from .stats import EngineStats
 from .tally import Tally
-from .tiles import CellsLost
+from .tiles import CellsLost, Tiles
 
 LOG = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 5e-5
@@ -113,8 +113,12 @@ class Engine:
         self._clock = clock
         self._pace = Pace(inf if max_itl_s is None else max_itl_s, most=chunk_tokens)
         self._speculation: Speculation | None = None
-        if speculate and isinstance(self.cache, RadixCache):
-            self._speculation = Speculation(self.cache, draft)
+        tiles: Tiles | None = None
+        if isinstance(self.cache, RadixCache):
+            if speculate:
+                self._speculation = Speculation(self.cache, draft)
+            if decoder.attends_in_tiles:
+                tiles = Tiles(self.cache, decoder.n_cells)
         self._tally = Tally(measure_minimum=measure_minimum)
         self._delivery = Delivery(
             decoder,
@@ -128,9 +132,8 @@ class Engine:
             self._delivery.known,
             max_running=max_running,
             n_batch=decoder.n_batch,
-            n_cells=decoder.n_cells,
             pace=self._pace,
-            is_tiled=decoder.attends_in_tiles,
+            tiles=tiles,
             speculation=self._speculation,
         )
         self._endings = Endings(

@@ -34,9 +34,8 @@ class Scheduler:
             its prompt; one that finds its own needs no token of its prompt evaluated.
         max_running: most requests in the batch at once.
         n_batch: most tokens in one batch.
-        n_cells: the context's cells.
         pace: how many prefill tokens a batch holds while others decode.
-        is_tiled: whether large batches are attended to in tiles, see `tiles.py`.
+        tiles: chooses the rows where attention works in tiles; None where it does not.
         speculation: adds drafts to a batch; None for none.
     """
 
@@ -55,9 +54,8 @@ class Scheduler:
         *,
         max_running: int,
         n_batch: int,
-        n_cells: int,
         pace: Pace,
-        is_tiled: bool = False,
+        tiles: Tiles | None = None,
         speculation: Speculation | None = None,
     ) -> None:
         self.cache = cache
@@ -69,9 +67,7 @@ class Scheduler:
         self._speculation = speculation
         self._turns = Turns()
         self._is_image_next = False
-        self._tiles: Tiles | None = None
-        if is_tiled and isinstance(cache, RadixCache):
-            self._tiles = Tiles(cache, n_cells)
+        self._tiles = tiles
         self.waiting = WaitingQueue()
         self.running: list[EngineRequest] = []
         self.preempted = 0
