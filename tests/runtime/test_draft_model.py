@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from distributions import check_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,6 @@ from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
 from treegram.runtime.generation import Generation
 from treegram.runtime.request import EngineRequest
-from treegram.runtime.sampler import softmax
 
 N_VOCAB = 8
 VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
@@ -262,24 +262,7 @@ def test_sampled_tokens_are_distributed_as_without_drafts(monkeypatch: pytest.Mo
         rig.run()
         rig.engine.cache.clear()  # or the tree would know all answers soon
     counts = Counter(tuple(request.tokens[3:5]) for request in rig.made)
-
-    def probabilities(tokens: list[int]) -> list[float]:
-        logits = 2 * fake_logits(tokens, N_VOCAB).astype(np.float64)
-        logits[0] = -np.inf
-        return [float(p) for p in softmax(logits)]
-
-    first = probabilities(prompt)
-    expected = {
-        (a, b): n * first[a] * probabilities([*prompt, a])[b]
-        for a in range(1, N_VOCAB)
-        for b in range(1, N_VOCAB)
-    }
-    rare = [pair for pair, count in expected.items() if count < 5]
-    square = sum((counts[p] - e) ** 2 / e for p, e in expected.items() if p not in rare)
-    pooled = sum(expected[p] for p in rare)
-    square += (sum(counts[p] for p in rare) - pooled) ** 2 / pooled
-    degrees = len(expected) - len(rare)
-    assert square < degrees + 4 * np.sqrt(2 * degrees)
+    check_pairs(counts, prompt, lambda tokens: 2 * fake_logits(tokens, N_VOCAB))
     assert rig.engine.stats().accepted_tokens > n / 4, "drafts were really at work"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributions import check_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,6 @@ from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.ngrams import SIZES, NgramSearch
 from treegram.runtime.prompt import tokenize
 from treegram.runtime.request import EngineRequest
-from treegram.runtime.sampler import softmax
 from treegram.runtime.speculation import Speculation
 from treegram.runtime.spelling import Speller
 from treegram.runtime.step_times import StepTimes
@@ -230,24 +230,7 @@ def test_sampled_tokens_are_distributed_as_without_drafts(monkeypatch: pytest.Mo
         run(engine)
         assert one.made is not None
         counts[tuple(one.made.tokens[3:5])] += 1
-
-    def probabilities(tokens: list[int]) -> list[float]:
-        logits = 2 * fake_logits(tokens[-2:], N_VOCAB).astype(np.float64)
-        logits[0] = -np.inf
-        return [float(p) for p in softmax(logits)]
-
-    first = probabilities(prompt)
-    expected = {
-        (a, b): n * first[a] * probabilities([*prompt, a])[b]
-        for a in range(1, N_VOCAB)
-        for b in range(1, N_VOCAB)
-    }
-    rare = [pair for pair, count in expected.items() if count < 5]
-    square = sum((counts[p] - e) ** 2 / e for p, e in expected.items() if p not in rare)
-    pooled = sum(expected[p] for p in rare)
-    square += (sum(counts[p] for p in rare) - pooled) ** 2 / pooled
-    degrees = len(expected) - len(rare)
-    assert square < degrees + 4 * np.sqrt(2 * degrees)
+    check_pairs(counts, prompt, lambda tokens: 2 * fake_logits(tokens[-2:], N_VOCAB))
     assert engine.stats().accepted_tokens > n / 4, "drafts were really at work"
 
 
