@@ -6,52 +6,22 @@ import random
 from pathlib import Path
 
 import pytest
+from outcomes import N_VOCAB, Outcome, drain, run
 
-from treegram.lang.base import GenRequest
 from treegram.lang.errors import EngineError
 from treegram.radix_cache.disk import SUFFIX, DiskFolder
-from treegram.runtime.base import Logits, NoSlot, Vocabulary
+from treegram.runtime.base import Logits, NoSlot
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder, fake_logits
-from treegram.runtime.generation import Generation
 from treegram.runtime.request import EngineRequest
 
-N_VOCAB = 32
-VOCABULARY = Vocabulary((b"", *(bytes([96 + i]) for i in range(1, N_VOCAB))), frozenset({0}))
+
+def asked(prompt: list[int], max_tokens: int = 6) -> Outcome:
+    return Outcome(prompt, max_tokens)
 
 
-class Outcome:
-    """A greedy generation behind a prompt, and how it ended."""
-
-    def __init__(self, prompt: list[int], max_tokens: int = 6) -> None:
-        self.prompt = prompt
-        self.generation = Generation(GenRequest((), max_tokens=max_tokens), VOCABULARY)
-        self.ended: list[BaseException | None] = []
-        self.request = EngineRequest(
-            list(prompt),
-            len(prompt) - 1,
-            lambda _, error: self.ended.append(error),
-            self.generation,
-        )
-
-    @property
-    def is_right(self) -> bool:
-        """Whether it is what greedy decoding gives with no cache, no batch and no engine."""
-        tokens = list(self.prompt)
-        for _ in self.generation.tokens:
-            tokens.append(int(fake_logits(tokens, N_VOCAB).argmax()))
-        return self.ended == [None] and tokens[len(self.prompt) :] == self.generation.tokens
-
-
-def run(engine: Engine, *outcomes: Outcome) -> None:
-    for outcome in outcomes:
-        engine.submit(outcome.request)
-    for _ in range(3000):
-        engine.step()
-        engine.cache.check_integrity()
-        if not engine.stats().running and not engine.stats().waiting:
-            return
-    pytest.fail("the engine did not finish")
+def is_right(outcome: Outcome) -> bool:
+    return outcome.ended == [None] and outcome.tokens == outcome.expected
 
 
 def text(rng: random.Random, n: int) -> list[int]:
@@ -63,9 +33,9 @@ def test_rows_that_come_together_compute_their_prefix_once() -> None:
     decoder = FakeDecoder(n_cells=2048, n_seqs=64, n_batch=512, can_cut=False)
     engine, rng = Engine(decoder, measure_minimum=True), random.Random(2)
     shared = text(rng, 200)
-    outcomes = [Outcome([*shared, 1 + i % 31, *text(rng, 12)]) for i in range(32)]
-    run(engine, *outcomes)
-    assert all(outcome.is_right for outcome in outcomes)
+    outcomes = [asked([*shared, 1 + i % 31, *text(rng, 12)]) for i in range(32)]
+    run(engine, outcomes)
+    assert all(is_right(outcome) for outcome in outcomes)
     stats = engine.stats()
     assert stats.minimum_tokens is not None
     assert stats.evaluated_tokens <= 1.05 * stats.minimum_tokens
@@ -76,20 +46,20 @@ def test_rows_one_after_the_other_compute_their_prefix_twice() -> None:
     engine, rng = Engine(decoder), random.Random(2)
     shared = text(rng, 200)
     for i in range(8):
-        outcome = Outcome([*shared, 1 + i, *text(rng, 12)])
-        run(engine, outcome)
-        assert outcome.is_right
+        outcome = asked([*shared, 1 + i, *text(rng, 12)])
+        run(engine, [outcome])
+        assert is_right(outcome)
     assert engine.stats().evaluated_tokens < 2 * 200 + 8 * 20
 
 
 def test_a_repeated_prompt_evaluates_none_of_it() -> None:
     decoder = FakeDecoder(can_cut=False)
     engine, prompt = Engine(decoder), text(random.Random(1), 40)
-    run(engine, Outcome(prompt))
+    run(engine, [asked(prompt)])
     before = decoder.evaluated_tokens
-    again = Outcome(prompt, max_tokens=1)
-    run(engine, again)
-    assert again.is_right
+    again = asked(prompt, max_tokens=1)
+    run(engine, [again])
+    assert is_right(again)
     assert decoder.evaluated_tokens == before
 
 
@@ -110,7 +80,7 @@ def test_options_are_scored_behind_one_prompt() -> None:
                 [*prompt, *tail], len(prompt) - 1, lambda *_: None, on_logits=note, tail=len(tail)
             )
         )
-    run(engine)
+    drain(engine)
     for tokens, logits in found.items():
         assert (logits == fake_logits([*prompt, *tokens], N_VOCAB)).all()
     assert len(found) >= sum(map(len, tails)) - 5
@@ -128,7 +98,7 @@ def test_a_second_start_evaluates_nothing_of_a_pinned_prompt(tmp_path: Path) -> 
                 list(prompt), len(prompt), lambda _, error: ended.append(error), pin="shots"
             )
         )
-        run(engine)
+        drain(engine)
         return engine, decoder, ended
 
     first, _, ended = start()
@@ -136,9 +106,9 @@ def test_a_second_start_evaluates_nothing_of_a_pinned_prompt(tmp_path: Path) -> 
     second, decoder, ended_again = start()
     assert ended == ended_again == [None]
     assert decoder.evaluated_tokens == 0
-    outcome = Outcome([*prompt, 1, 2], max_tokens=1)
-    run(second, outcome)
-    assert outcome.is_right
+    outcome = asked([*prompt, 1, 2], max_tokens=1)
+    run(second, [outcome])
+    assert is_right(outcome)
     assert decoder.evaluated_tokens == 2
     second.cache.close()
 
@@ -166,16 +136,16 @@ def test_random_programs_under_pressure(seed: int, tmp_path: Path) -> None:
         for _ in range(8):
             base = rng.choice(seen)
             seen.append([*base[: rng.randint(1, len(base))], *text(rng, rng.randint(1, 12))][:60])
-            outcomes.append(Outcome(seen[-1], max_tokens=rng.randint(1, 10)))
+            outcomes.append(asked(seen[-1], max_tokens=rng.randint(1, 10)))
         if rng.random() < 0.5:
             decoder.failures.append(NoSlot())
         is_broken = rng.random() < 0.3
         if is_broken:
             decoder.failures.append(EngineError("llama_decode failed"))
-        run(engine, *outcomes)
+        run(engine, outcomes)
         for outcome in outcomes:
             failed = [e for e in outcome.ended if isinstance(e, EngineError)]
-            assert outcome.is_right or (is_broken and len(failed) == len(outcome.ended) == 1)
+            assert is_right(outcome) or (is_broken and len(failed) == len(outcome.ended) == 1)
     engine.cache.clear()
     assert decoder.held_cells == 0
     engine.cache.close()
