@@ -15,12 +15,10 @@ licence. The second is what an engine approaches that appends forced text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 from peer import Setup
-from rates import Rates
+from rates import Rates, common_prefix
 from workload import Workload
 
 BATCH = 16
@@ -54,7 +52,7 @@ def measure(setup: Setup, workload: Workload) -> Ceiling:
     """Counts the workload's tokens and measures both rates."""
     with Rates(setup, BATCH) as context:
         whole = [context.tokenize(prompt) for prompt in workload.prompts]
-        shared = _common_prefix(whole)
+        shared = common_prefix(whole)
         answers = [len(context.tokenize(text)) - 1 for text in workload.expected]
         chosen = [
             len(context.tokenize(row.truth.name)) + len(context.tokenize(row.truth.version)) + 3
@@ -71,9 +69,3 @@ def measure(setup: Setup, workload: Workload) -> Ceiling:
             answers=sum(answers),
             forced=sum(answers) - sum(chosen),
         )
-
-
-def _common_prefix(sequences: Sequence[Sequence[int]]) -> int:
-    """How many leading tokens all sequences share."""
-    columns = zip(*sequences, strict=False)
-    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))

@@ -6,6 +6,7 @@ import ctypes
 import statistics
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,7 @@ from peer import Setup
 PREFILL_RUNS = 7
 DECODE_STEPS = 24
 N_BATCH = 512
-CELLS = 4096
+CELLS = 8192
 
 _LOG_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _NO_LOG = _LOG_CALLBACK(lambda level, text, data: None)  # kept: llama.cpp calls it until the end
@@ -69,34 +70,72 @@ class Rates:
         )
         return list(tokens[:n])
 
-    def prefill_rate(self, prefix: Sequence[int], runs: int = PREFILL_RUNS) -> float:
-        """Tokens per second of the first `N_BATCH` of `prefix` in one batch; the median."""
-        chunk = np.asarray(prefix[:N_BATCH], np.int32)
-        positions = np.arange(len(chunk), dtype=np.int32)
-        sequence = np.zeros(len(chunk), np.int32)
+    def prefill_rate(
+        self, prefix: Sequence[int], runs: int = PREFILL_RUNS, depth: int = 0
+    ) -> float:
+        """Tokens per second of the first `N_BATCH` of `prefix` in one batch; the median.
+
+        Args:
+            depth: tokens of the sequence in front of them.
+        """
+        n = len(prefix[:N_BATCH])
+        ll.llama_memory_clear(self._memory, False)
+        text = np.resize(np.asarray(prefix, np.int32), depth + n).tolist()
+        self._fill(0, text[:depth], 0)
         seconds = []
         for _ in range(runs):
-            ll.llama_memory_clear(self._memory, False)
-            seconds.append(self._decode(chunk, positions, sequence))
-        return len(chunk) / statistics.median(seconds)
+            seconds.append(self._fill(0, text, depth))
+            ll.llama_memory_seq_rm(self._memory, 0, depth, -1)
+        return n / statistics.median(seconds)
 
     def decode_rate(self, prefix: Sequence[int], batch: int, steps: int = DECODE_STEPS) -> float:
         """Tokens per second of `batch` sequences that share `prefix`, one token each per step."""
+        return self.decode_rates([prefix] * batch, [batch], steps)[batch]
+
+    def decode_rates(
+        self, prompts: Sequence[Sequence[int]], batches: Sequence[int], steps: int = DECODE_STEPS
+    ) -> dict[int, float]:
+        """Tokens per second of sequences that hold `prompts`, one token each per step.
+
+        Beginnings that prompts have in common are in the same cells. Batches, in ascending order,
+        are of the first prompts; one for which the context has no room is left out, and all after.
+        """
         ll.llama_memory_clear(self._memory, False)
-        held = len(prefix)
-        for begin in range(0, held, N_BATCH):
-            chunk = np.asarray(prefix[begin : begin + N_BATCH], np.int32)
-            positions = np.arange(begin, begin + len(chunk), dtype=np.int32)
-            self._decode(chunk, positions, np.zeros(len(chunk), np.int32))
-        for sequence in range(1, batch):
-            ll.llama_memory_seq_cp(self._memory, 0, sequence, 0, held)
-        sequences = np.arange(batch, dtype=np.int32)
-        seconds = []
-        for step in range(steps):
-            # any tokens will do; different ones per row, as in the workload
-            tokens = np.resize(np.asarray(prefix[step % held :], np.int32), batch)
-            seconds.append(self._decode(tokens, np.full(batch, held + step, np.int32), sequences))
-        return batch / statistics.median(seconds)
+        rates: dict[int, float] = {}
+        filled = used = 0
+        for batch in batches:
+            for sequence in range(filled, batch):
+                prompt = prompts[sequence]
+                common = [common_prefix([prompt, other]) for other in prompts[:sequence]]
+                shared = max(common, default=0)
+                used += len(prompt) - shared
+                if used + batch * steps > CELLS:
+                    return rates
+                if shared:
+                    source = common.index(shared)
+                    ll.llama_memory_seq_cp(self._memory, source, sequence, 0, shared)
+                self._fill(sequence, prompt, shared)
+            filled = batch
+            sequences = np.arange(batch, dtype=np.int32)
+            ends = np.asarray([len(prompt) for prompt in prompts[:batch]], np.int32)
+            seconds = []
+            for step in range(steps):
+                # any tokens will do; different ones per row, as in the workload
+                tokens = np.resize(np.asarray(prompts[0][step % ends[0] :], np.int32), batch)
+                seconds.append(self._decode(tokens, ends + step, sequences))
+            rates[batch] = batch / statistics.median(seconds)
+            for sequence in range(batch):
+                ll.llama_memory_seq_rm(self._memory, sequence, int(ends[sequence]), -1)
+        return rates
+
+    def _fill(self, sequence: int, tokens: Sequence[int], begin: int) -> float:
+        """Evaluates a sequence's tokens from `begin` on; gives the seconds that took."""
+        seconds = 0.0
+        for at in range(begin, len(tokens), N_BATCH):
+            chunk = np.asarray(tokens[at : at + N_BATCH], np.int32)
+            positions = np.arange(at, at + len(chunk), dtype=np.int32)
+            seconds += self._decode(chunk, positions, np.full(len(chunk), sequence, np.int32))
+        return seconds
 
     def _decode(
         self, tokens: NDArray[np.int32], positions: NDArray[np.int32], sequences: NDArray[np.int32]
@@ -117,6 +156,12 @@ class Rates:
         if code:
             raise RuntimeError(f"llama_decode returned {code}")
         return time.perf_counter() - started
+
+
+def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all sequences share."""
+    columns = zip(*sequences, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def _load(path: Path) -> Any:

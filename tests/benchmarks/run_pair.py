@@ -30,7 +30,8 @@ def run(name: str, setup: Setup, task: Workload) -> dict[str, Any]:
     load_before = os.getloadavg()[0]
     if name == CEILING:
         found = measure(setup, task)
-        return {"load": load_before, "seconds": found.seconds, **asdict(found)}
+        times = {"seconds": found.seconds, "seconds_at_depth": found.seconds_at_depth}
+        return {"load": load_before, **times, **asdict(found)}
     module, class_name, arguments = ENGINES[name]
     make: Callable[..., Engine] = getattr(
         importlib.import_module(f"workloads.{module}"), class_name

@@ -10,6 +10,10 @@ after another, at the decode rate of as many sequences as the workload has at a 
 Both rates are llama.cpp's own on the same file, measured with the workload's own prompts, and the
 decode rate is the best of several batch sizes. That no batch is ever smaller than that, and that no
 row waits for another, is what makes it a ceiling.
+
+These rates are those of an almost empty context. The second ceiling, at depth, takes them where the
+workload has its tokens: prefill behind as many cells as a prefilled token has on average, decode of
+sequences that hold the workload's own prompts, whose common beginnings share their cells.
 """
 
 from __future__ import annotations
@@ -45,6 +49,8 @@ class Ceiling:
     Attributes:
         prefilled, decoded: what must be evaluated at least.
         batch: sequences at which decoding was fastest, of those that the workload allows.
+        depth: mean position of the tokens that are prefilled.
+        deep_prefill_rate, deep_decode_rate, deep_batch: the same at depth.
     """
 
     prefilled: int
@@ -52,29 +58,51 @@ class Ceiling:
     prefill_rate: float
     decode_rate: float
     batch: int
+    depth: int
+    deep_prefill_rate: float
+    deep_decode_rate: float
+    deep_batch: int
 
     @property
     def seconds(self) -> float:
         """The least time for all of it."""
         return self.prefilled / self.prefill_rate + self.decoded / self.decode_rate
 
+    @property
+    def seconds_at_depth(self) -> float:
+        """The least time for all of it in a context that holds the workload."""
+        return self.prefilled / self.deep_prefill_rate + self.decoded / self.deep_decode_rate
+
 
 def measure(setup: Setup, workload: Workload) -> Ceiling:
-    """Counts the workload's tokens and measures both rates."""
+    """Counts the workload's tokens and measures both rates, twice."""
     with Rates(setup, max(BATCHES)) as rates:
         plan = count(workload, rates.tokenize)
         prompts = sorted(plan.prompts, key=len)
         typical = prompts[len(prompts) // 2][-LONGEST_PREFIX:]
         together = [token for prompt in reversed(prompts) for token in prompt][:N_BATCH]
         width = len(workload.rows) * workload.branches
-        decode = {
-            batch: rates.decode_rate(typical, batch, DECODE_STEPS)
-            for batch in BATCHES
-            if batch <= width or batch == 1
-        }
+        batches = [batch for batch in BATCHES if batch <= width or batch == 1]
+        decode = {batch: rates.decode_rate(typical, batch, DECODE_STEPS) for batch in batches}
         best = max(decode, key=lambda batch: decode[batch])
-        prefill = rates.prefill_rate(together, PREFILL_RUNS)
-        return Ceiling(plan.prefilled, plan.decoded, prefill, decode[best], best)
+        deep = rates.decode_rates(_spread(plan.prompts, batches[-1]), batches, DECODE_STEPS)
+        deep_best = max(deep, key=lambda batch: deep[batch])
+        return Ceiling(
+            prefilled=plan.prefilled,
+            decoded=plan.decoded,
+            prefill_rate=rates.prefill_rate(together, PREFILL_RUNS),
+            decode_rate=decode[best],
+            batch=best,
+            depth=plan.depth,
+            deep_prefill_rate=rates.prefill_rate(together, PREFILL_RUNS, plan.depth),
+            deep_decode_rate=deep[deep_best],
+            deep_batch=deep_best,
+        )
+
+
+def _spread(prompts: Sequence[list[int]], n: int) -> list[list[int]]:
+    """`n` of the prompts at even distances, so that each is of another row where that can be."""
+    return [prompts[(2 * i + 1) * len(prompts) // (2 * n)] for i in range(n)]
 
 
 def count(workload: Workload, tokenize: Tokenize) -> Plan:
@@ -91,13 +119,14 @@ class Plan:
 
     Attributes:
         prefilled, decoded: tokens that were new, by how they can be evaluated.
+        depth: mean position of the prefilled ones.
         prompts: the tokens in front of each generation, placeholders for generated ones.
     """
 
     def __init__(self, tokenize: Tokenize) -> None:
         self.tokenize = tokenize
         self.placeholder = tokenize(PLACEHOLDER, start=False)[:1]
-        self.prefilled = self.decoded = 0
+        self.prefilled = self.decoded = self._positions = 0
         self.prompts: list[list[int]] = []
         self._seen: set[int] = set()
 
@@ -108,6 +137,15 @@ class Plan:
             place = hash((place, token))
             self._seen.add(place)
         return place, len(self._seen) - before
+
+    @property
+    def depth(self) -> int:
+        return self._positions // max(1, self.prefilled)
+
+    def prefill(self, n: int, end: int) -> None:
+        """Counts `n` tokens in front of position `end`."""
+        self.prefilled += n
+        self._positions += n * end - n * (n + 1) // 2
 
 
 class PlanBranch(Branch):
@@ -139,7 +177,8 @@ class PlanBranch(Branch):
         self._prefill()
         for option in options:
             tokens = self._plan.tokenize(option, start=False)
-            self._plan.prefilled += self._plan.new(self._place, tokens[:-1])[1]
+            new = self._plan.new(self._place, tokens[:-1])[1]
+            self._plan.prefill(new, len(self._tokens) + len(tokens) - 1)
         self._text = self._results[name] = options[0]
 
     def extract(self, name: str, schema: type[BaseModel], tokens: int) -> None:
@@ -153,7 +192,7 @@ class PlanBranch(Branch):
             for field, value in json.loads(self._expected).items()
         )
         self._plan.decoded += min(chosen, size)
-        self._plan.prefilled += max(0, size - chosen)
+        self._plan.prefill(max(0, size - chosen), len(self._tokens) + size)
         self._text = self._results[name] = self._expected
 
     def user(self, text: str) -> None:
@@ -177,7 +216,7 @@ class PlanBranch(Branch):
         """What was appended since the last request."""
         tokens = self._plan.tokenize(self._text, start=not self._tokens, control=True)
         self._place, new = self._plan.new(self._place, [*self._last, *tokens])
-        self._plan.prefilled += new
         self._tokens += tokens
+        self._plan.prefill(new, len(self._tokens))
         self._plan.prompts.append(list(self._tokens))
         self._last, self._text = [], ""

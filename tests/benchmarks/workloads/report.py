@@ -27,16 +27,17 @@ def report(log: Log) -> str:
 
 
 def speed(log: Log, model: str) -> Iterator[str]:
-    """Seconds of the ceiling and of treegram; for the others their time over treegram's.
+    """Seconds of treegram and its share of both ceilings; for the others their time over its own.
 
     The best peer is in bold; more than 1 is slower than treegram. With prepared weights it is not
     the same file any more, so that is no peer.
     """
     others = [engine for engine in _engines(log, model) if engine not in (OWN, CEILING)]
-    yield _row(["workload", "ceiling s", "treegram s", "of the ceiling", *others])
-    yield _rule(3 + len(others))
+    yield _row(["workload", "ceiling s", "treegram s", "of the ceiling", "at depth", *others])
+    yield _rule(4 + len(others))
     for name in _workloads(log, model):
         ceiling = log.median(Pair(model, name, CEILING), "seconds")
+        deep = log.median(Pair(model, name, CEILING), "seconds_at_depth")
         own = log.median(Pair(model, name, OWN), "seconds")
         times = {peer: log.median(Pair(model, name, peer), "seconds") for peer in others}
         peers = (time for peer, time in times.items() if time is not None and peer != PREPARED)
@@ -45,8 +46,8 @@ def speed(log: Log, model: str) -> Iterator[str]:
         for peer, time in times.items():
             cell = _ratio(log, Pair(model, name, peer), time, own)
             cells.append(f"**{cell}**" if time is not None and time == best else cell)
-        share = f"{ceiling / own:.0%}" if ceiling and own else ""
-        yield _row([name, _number(ceiling), _number(own), share, *cells])
+        shares = [_quotient(least, own, "{:.0%}") for least in (ceiling, deep)]
+        yield _row([name, _number(ceiling), _number(own), *shares, *cells])
 
 
 def own_work(log: Log, model: str) -> Iterator[str]:
