@@ -78,12 +78,18 @@ class _Watched:
                 return
             # the thread has let go of the interpreter lock at its innermost frame, where it will go
             # on, and where the exception is raised
-            frame = sys._current_frames().get(self._thread)
-            if frame is None:  # a thread of the process that this one was forked from
+            place = self._place()
+            if place is None:  # a thread of the process that this one was forked from
                 self.has_ended = True
-            elif self._may_end(frame):
+            # looking around takes long enough for the lock to change hands once more
+            elif self._may_end(place[0]) and self._place() == place:
                 self._was_interrupted = True
                 _raise_in(ctypes.c_ulong(self._thread), ctypes.py_object(OutOfTime))
+
+    def _place(self) -> tuple[FrameType, int] | None:
+        """The thread's innermost frame and the instruction it is at."""
+        frame = sys._current_frames().get(self._thread)
+        return None if frame is None else (frame, frame.f_lasti)
 
     def end(self) -> None:
         with self._lock:

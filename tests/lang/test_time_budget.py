@@ -11,11 +11,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from types import FrameType
 from typing import NoReturn
 
 import pytest
 
-from treegram.lang.compiler.time_budget import OutOfTime, run_within
+from treegram.lang.compiler.time_budget import OutOfTime, _Watched, run_within
 
 HERE = (__name__.partition(".")[0],)
 
@@ -115,8 +116,18 @@ class Finalized:
 
 
 @pytest.mark.slow
-def test_finalizers_are_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("delay_s", [0.0, 0.002], ids=["", "the lock changes hands meanwhile"])
+def test_finalizers_are_not_ended(delay_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in one would be lost, and reported to nobody who can do anything about it."""
+    may_end = _Watched._may_end
+
+    def looks_around(watched: _Watched, frame: FrameType) -> bool:
+        found = may_end(watched, frame)
+        if delay_s:
+            time.sleep(delay_s)
+        return found
+
+    monkeypatch.setattr(_Watched, "_may_end", looks_around)
     lost: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lost.append)
 
