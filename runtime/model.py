@@ -73,6 +73,8 @@ class Model:
     def __init__(self, name: str, path: Path, options: ModelOptions | None = None) -> None:
         options = options or ModelOptions()
         check_gguf(path)
+        if options.draft is not None:
+            check_gguf(options.draft)
         self.name = name
         weights = _weights(path, options)
         self._adapters = Adapters(weights, options.adapters)
@@ -163,7 +165,6 @@ class Model:
         if not self._context.can_cut:
             LOG.warning("nothing is drafted: %s keeps a state, not cells", self.name)
             return None
-        check_gguf(options.draft)
         return load_draft(_weights(options.draft, options), self._llama, options)
 
     def _disk(self, options: ModelOptions) -> tuple[DiskFolder, int] | None:

@@ -26,6 +26,8 @@ COUNTERS: tuple[tuple[str, str, Callable[[EngineStats], float]], ...] = (
     ("evaluated_tokens", "Tokens that went through the model", lambda s: s.evaluated_tokens),
     ("spec_decode_num_draft_tokens", "Tokens evaluated as a guess", lambda s: s.drafted_tokens),
     ("spec_decode_num_accepted_tokens", "Guesses that were drawn", lambda s: s.accepted_tokens),
+    ("decode_seconds", "Time inside llama_decode", lambda s: s.decode_seconds),
+    ("draft_seconds", "Time that the draft model took", lambda s: s.draft_seconds),
     ("num_preemptions", "Requests that gave their cells back", lambda s: s.preempted),
 )
 

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 NAMES = [
-    *("multiple-choice", "ranking", "agent", "tree-of-thought", "skeleton", "judge", "json"),
+    *(
+        "multiple-choice",
+        "ranking",
+        "ranking-by-token",
+        "agent",
+        "tree-of-thought",
+        "skeleton",
+        "judge",
+        "json",
+    ),
     *("chat-short", "chat-long", "rag", "shared-prefix", "prefix-repetition"),
     "nothing-shared",
 ]
@@ -63,7 +72,10 @@ def test_a_completing_engine_is_asked_what_treegram_is_asked(name: str, data: Da
     """Both ways of running a program send the same prompts, though not in the same order."""
     task = made(name, data)
     for row in task.rows[:2]:
+        # what a `gen` is given: JSON, or the choice that the recorder makes too
         expected = task.expected(row) if task.expected else ""
+        if name == "ranking-by-token":
+            expected = row.endings[0]
 
         def answer(request: Request, expected: str = expected) -> str:
             if isinstance(request, SelectRequest):
@@ -120,7 +132,7 @@ def _recorder(expected: str) -> Any:
 
 
 def test_right_answers_are_judged_right_and_others_wrong(data: Data) -> None:
-    for name in ("multiple-choice", "ranking"):
+    for name in ("multiple-choice", "ranking", "ranking-by-token"):
         task = made(name, data)
         assert task.right([row.right for row in task.rows]) == len(task.rows)
         assert task.right(["no" for _ in task.rows]) == 0
@@ -175,6 +187,17 @@ def test_the_last_token_counts_where_text_follows() -> None:
         s.generate("y", 1)
 
     assert counted(program, ["abc"]) == (3 + 1 + 2, 4)
+
+
+def test_following_evaluates_up_to_where_one_option_is_left() -> None:
+    def program(s: Branch, row: str) -> None:
+        s.add("prompt")
+        s.follow("x", ["abc", "abd", "q"])
+        s.add("!")
+        s.generate("y", 1)
+
+    # behind "ab", whose two tokens are evaluated one after the other, "c" is certain
+    assert counted(program, [""]) == (6 + 2, 2)
 
 
 def test_branches_share_what_came_before_them() -> None:

@@ -142,3 +142,11 @@ def test_the_option_travels_and_is_checked(tiny: Path) -> None:
     assert decode(encode(options)) == options
     with pytest.raises(ParameterError, match="speculate"):
         ModelOptions(draft=tiny, speculate=False)
+
+
+def test_a_draft_that_is_not_there_costs_no_loading(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("treegram.runtime.model.LlamaModel", lambda *_, **__: pytest.fail("loads"))
+    with pytest.raises(ModelError, match="none.gguf"):
+        Model("m", tiny, ModelOptions(draft=tmp_path / "none.gguf", n_ctx=256))

@@ -33,6 +33,13 @@ class Branch(ABC):
     def select(self, name: str, options: Sequence[str]) -> None:
         """Appends one of `options`, as the engine chooses among given texts."""
 
+    def follow(self, name: str, options: Sequence[str]) -> None:
+        """Appends one of `options`, by the likeliest token that some option allows, and the next.
+
+        Which is how `select` chooses where an engine does not say otherwise.
+        """
+        self.select(name, options)
+
     @abstractmethod
     def extract(self, name: str, schema: type[BaseModel], tokens: int) -> None:
         """Appends JSON of this schema, of at most so many tokens."""

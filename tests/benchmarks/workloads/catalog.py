@@ -8,7 +8,7 @@ from typing import Any
 from .agent_loop import agent_loop
 from .base import Workload
 from .chat import chat_long, chat_short
-from .completion_ranking import completion_ranking
+from .completion_ranking import completion_following, completion_ranking
 from .data import Data
 from .json_extraction import json_extraction
 from .judge import judge
@@ -27,6 +27,7 @@ WORKLOADS: Mapping[str, Make] = {
         {"subjects": 2, "questions": 5},
     ),
     "ranking": (completion_ranking, {"rows": 24}, {"rows": 8}),
+    "ranking-by-token": (completion_following, {"rows": 24}, {"rows": 8}),
     "agent": (agent_loop, {"rows": 8, "steps": 3}, {"rows": 3, "steps": 2}),
     "tree-of-thought": (tree_of_thought, {"rows": 6}, {"rows": 2}),
     "skeleton": (skeleton_of_thought, {"rows": 6}, {"rows": 2}),

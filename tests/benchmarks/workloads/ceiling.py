@@ -25,7 +25,7 @@ from typing import Literal, Protocol, get_origin
 
 from peer import Setup
 from pydantic import BaseModel
-from rates import N_BATCH, Rates
+from rates import N_BATCH, Rates, common_prefix
 
 from .base import Branch, Workload
 
@@ -179,6 +179,14 @@ class PlanBranch(Branch):
             tokens = self._plan.tokenize(option, start=False)
             new = self._plan.new(self._place, tokens[:-1])[1]
             self._plan.prefill(new, len(self._tokens) + len(tokens) - 1)
+        self._text = self._results[name] = options[0]
+
+    def follow(self, name: str, options: Sequence[str]) -> None:
+        self._prefill()
+        # up to where the first option is the only one left
+        texts = [self._plan.tokenize(option, start=False) for option in options]
+        common = max((common_prefix([texts[0], other]) for other in texts[1:]), default=0)
+        self._plan.decoded += self._plan.new(self._place, texts[0][:common])[1]
         self._text = self._results[name] = options[0]
 
     def extract(self, name: str, schema: type[BaseModel], tokens: int) -> None:

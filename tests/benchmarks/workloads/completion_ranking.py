@@ -1,12 +1,13 @@
 """Few-shot completion ranking: which of four endings goes on best.
 
 treegram scores all four and takes the likeliest per token; the other engines follow the likeliest
-token among those that some ending allows. That is fewer tokens for them, and often another ending.
+token among those that some ending allows. That is fewer tokens for them, and often another ending;
+so there is a second one in which all engines do that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .base import Branch, Workload
 from .data import Choice, Data
@@ -41,6 +42,12 @@ def completion_ranking(data: Data, rows: int) -> Workload:
     )
 
 
+def completion_following(data: Data, rows: int) -> Workload:
+    """The same rows; every engine follows the likeliest token."""
+    ranking = completion_ranking(data, rows)
+    return replace(ranking, name="completion by token", program=_follow)
+
+
 def _ending(choice: Choice, index: int) -> str:
     return f" {choice.options[index]}"
 
@@ -49,4 +56,11 @@ def _program(s: Branch, row: Row) -> str:
     s.add(row.shots)
     s.add(row.context)
     s.select("ending", row.endings)
+    return s["ending"]
+
+
+def _follow(s: Branch, row: Row) -> str:
+    s.add(row.shots)
+    s.add(row.context)
+    s.follow("ending", row.endings)
     return s["ending"]

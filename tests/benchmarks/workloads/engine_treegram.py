@@ -79,6 +79,9 @@ class StateBranch(Branch):
     def select(self, name: str, options: Sequence[str]) -> None:
         self._state += tg.select(name, options)
 
+    def follow(self, name: str, options: Sequence[str]) -> None:
+        self._state += tg.gen(name, choices=options)
+
     def extract(self, name: str, schema: type[BaseModel], tokens: int) -> None:
         self._state += tg.gen(name, schema=schema, max_tokens=tokens)
 
