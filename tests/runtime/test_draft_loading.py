@@ -148,5 +148,5 @@ def test_a_draft_that_is_not_there_costs_no_loading(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("treegram.runtime.model.LlamaModel", lambda *_, **__: pytest.fail("loads"))
-    with pytest.raises(ModelError, match="none.gguf"):
+    with pytest.raises(ModelError, match=r"none\.gguf"):
         Model("m", tiny, ModelOptions(draft=tmp_path / "none.gguf", n_ctx=256))
