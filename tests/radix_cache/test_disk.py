@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import count, product
+from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,9 +19,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from processes import BINDING, TreeProcess, files, flip
 
 from treegram.atomic_file import PART_SUFFIX
-from treegram.radix_cache import CacheFull, FakeKVStore, Lease, RadixCache
+from treegram.radix_cache import CacheFull, Lease
 from treegram.radix_cache.base import Blob
 from treegram.radix_cache.disk import (
     PART_SECONDS,
@@ -32,65 +34,15 @@ from treegram.radix_cache.disk import (
 from treegram.radix_cache.tree import TokenArray
 
 PROMPT = list(range(100, 120))
-BINDING = "model 1, llama.cpp 2"
-
-
-class Process:
-    """A cache over a store and a folder, as one process has them."""
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        n_cells: int = 64,
-        n_seqs: int = 8,
-        host_bytes: int = 1 << 20,
-        disk_bytes: int = 1 << 20,
-        binding: str = BINDING,
-        writes_through: bool = False,
-    ) -> None:
-        ticks = count()
-        self.store = FakeKVStore(n_cells, n_seqs)
-        self.folder = DiskFolder(folder, binding, writes_through=writes_through)
-        self.cache = RadixCache(
-            self.store,
-            host_bytes=host_bytes,
-            folder=self.folder,
-            disk_bytes=disk_bytes,
-            idle_cells=n_cells,
-            clock=lambda: float(next(ticks)),
-        )
-
-    def evaluate(self, lease: Lease, tokens: list[int]) -> None:
-        assert self.cache.reserve(len(tokens))
-        for i, token in enumerate(tokens):
-            self.store.write(lease.seq, lease.length + i, token)
-        self.cache.extend(lease, len(tokens))
-
-    def run(self, tokens: list[int], namespace: str = "") -> int:
-        """A whole request; how many of its tokens were cached."""
-        lease = self.cache.acquire(tokens, namespace=namespace)
-        cached = lease.length
-        assert self.store.read(lease.seq) == tokens[:cached]
-        self.evaluate(lease, tokens[cached:])
-        self.cache.commit(lease, tokens)
-        assert self.store.read(lease.seq) == tokens
-        self.cache.release(lease)
-        self.cache.check_integrity()
-        return cached
-
-
-def files(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"*{SUFFIX}"))
 
 
 def test_a_second_process_evaluates_nothing_of_what_the_first_had(tmp_path: Path) -> None:
-    first = Process(tmp_path)
+    first = TreeProcess(tmp_path)
     first.run([*PROMPT, 1, 2])
     first.run([*PROMPT, 3])
     first.run([7, 8, 9], "tenant")
     first.cache.close()
-    second = Process(tmp_path)
+    second = TreeProcess(tmp_path)
     second.cache.check_integrity()
     assert second.cache.stats().stored_tokens == 22 + 1 + 3
     assert second.run([*PROMPT, 3, 4]) == 21
@@ -101,7 +53,7 @@ def test_a_second_process_evaluates_nothing_of_what_the_first_had(tmp_path: Path
 
 
 def test_what_was_written_through_outlives_a_process_that_saves_nothing(tmp_path: Path) -> None:
-    first = Process(tmp_path, writes_through=True)
+    first = TreeProcess(tmp_path, writes_through=True)
     first.run([*PROMPT, 1, 2])
     first.run([*PROMPT, 3])
     stats = first.cache.stats()
@@ -110,20 +62,20 @@ def test_what_was_written_through_outlives_a_process_that_saves_nothing(tmp_path
     first.cache.park_idle()
     first.cache.check_integrity()
     assert first.cache.stats().written_tokens_total == stats.written_tokens_total
-    first.folder.close()  # until all is written; the cache is not closed
-    second = Process(tmp_path)
+    first.close_folder()
+    second = TreeProcess(tmp_path)
     assert second.run([*PROMPT, 3, 4]) == 21
     assert second.run([*PROMPT, 1, 2]) == 22
 
 
 def test_a_prefix_that_branches_inside_a_file_is_cut_there(tmp_path: Path) -> None:
-    first = Process(tmp_path)
+    first = TreeProcess(tmp_path)
     first.run(PROMPT)
     first.cache.close()
-    second = Process(tmp_path)
+    second = TreeProcess(tmp_path)
     assert second.run([*PROMPT[:9], 1, 2, 3]) == 9
     second.cache.close()
-    third = Process(tmp_path)
+    third = TreeProcess(tmp_path)
     assert third.run([*PROMPT[:9], 1, 2, 3]) == 12
     assert third.run(PROMPT) == 20
     third.cache.close()
@@ -131,7 +83,7 @@ def test_a_prefix_that_branches_inside_a_file_is_cut_there(tmp_path: Path) -> No
 
 
 def test_what_leaves_host_memory_is_stored_and_comes_back(tmp_path: Path) -> None:
-    process = Process(tmp_path, n_cells=24, host_bytes=20 * 8)
+    process = TreeProcess(tmp_path, n_cells=24, host_bytes=20 * 8)
     prompts = [[i, *PROMPT[1:12]] for i in range(8)]
     for prompt in prompts:
         assert process.run(prompt) == 0
@@ -144,46 +96,38 @@ def test_what_leaves_host_memory_is_stored_and_comes_back(tmp_path: Path) -> Non
 
 
 def test_the_budget_drops_what_was_used_longest_ago(tmp_path: Path) -> None:
-    one = Process(tmp_path / "one")
+    one = TreeProcess(tmp_path / "one")
     one.run([0, *PROMPT])
     one.cache.close()
     size = files(tmp_path / "one")[0].stat().st_size
-    process = Process(tmp_path / "two", n_cells=32, host_bytes=200, disk_bytes=3 * size)
+    process = TreeProcess(tmp_path / "two", n_cells=32, host_bytes=200, disk_bytes=3 * size)
     for i in range(6):
         process.run([i, *PROMPT])
     process.cache.close()
     assert sum(f.stat().st_size for f in files(tmp_path / "two")) <= 3 * size
-    again = Process(tmp_path / "two", disk_bytes=3 * size)
+    again = TreeProcess(tmp_path / "two", disk_bytes=3 * size)
     assert [again.cache.match([i, *PROMPT]) for i in range(6)] == [0, 0, 0, 21, 21, 21]
 
 
 def test_files_of_another_binding_are_left_alone_until_their_room_is_needed(
     tmp_path: Path,
 ) -> None:
-    first = Process(tmp_path, binding="another model")
+    first = TreeProcess(tmp_path, binding="another model")
     first.run(PROMPT)
     first.cache.close()
     size = files(tmp_path)[0].stat().st_size
-    second = Process(tmp_path, disk_bytes=4 * size)
+    second = TreeProcess(tmp_path, disk_bytes=4 * size)
     assert second.run(PROMPT) == 0
     second.cache.close()
     assert len(files(tmp_path)) == 2
-    third = Process(tmp_path, disk_bytes=size + size // 2)
+    third = TreeProcess(tmp_path, disk_bytes=size + size // 2)
     assert third.cache.match(PROMPT) == 20
     assert len(files(tmp_path)) == 1
 
 
 def damages() -> Iterator[tuple[str, Callable[[Path], object]]]:
-    def flip(at: float) -> Callable[[Path], object]:
-        def damage(path: Path) -> None:
-            data = bytearray(path.read_bytes())
-            data[int(at * (len(data) - 1))] ^= 0x40
-            path.write_bytes(data)
-
-        return damage
-
     for at in (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999, 1.0):
-        yield f"a byte at {at}", flip(at)
+        yield f"a byte at {at}", partial(flip, at=at)
     yield "cut short", lambda p: os.truncate(p, p.stat().st_size // 2)
     yield "grown", lambda p: p.write_bytes(p.read_bytes() + b"x")
     yield "empty", lambda p: p.write_bytes(b"")
@@ -199,13 +143,13 @@ def test_a_damaged_file_is_left_out_and_said_so(
     when: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    first = Process(tmp_path)
+    first = TreeProcess(tmp_path)
     first.run(PROMPT)
     first.cache.close()
     (path,) = files(tmp_path)
     if when == "before the start":
         damage(path)
-    second = Process(tmp_path)
+    second = TreeProcess(tmp_path)
     if when == "while running":
         damage(path)
     with caplog.at_level(logging.WARNING):
@@ -217,12 +161,12 @@ def test_a_damaged_file_is_left_out_and_said_so(
 
 
 def test_a_lost_prefix_takes_what_goes_on_from_it_along(tmp_path: Path) -> None:
-    first = Process(tmp_path)
+    first = TreeProcess(tmp_path)
     first.run(PROMPT)
     first.run([*PROMPT, 1, 2])
     first.run([*PROMPT, 3, 4])
     first.cache.close()
-    second = Process(tmp_path)
+    second = TreeProcess(tmp_path)
     shortest = min(files(tmp_path), key=lambda f: f.stat().st_mtime_ns)
     for path in files(tmp_path):
         if b'"start": 0,' in path.read_bytes():
@@ -234,29 +178,29 @@ def test_a_lost_prefix_takes_what_goes_on_from_it_along(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_key_is_never_loaded(tmp_path: Path) -> None:
-    first = Process(tmp_path)
+    first = TreeProcess(tmp_path)
     first.run(PROMPT)
     first.cache.close()
     (tmp_path / "key").write_bytes(bytes(32))
-    second = Process(tmp_path)
+    second = TreeProcess(tmp_path)
     assert second.cache.match(PROMPT) == 0
     assert files(tmp_path) == []
 
 
 def test_links_and_strangers_files_are_not_followed(tmp_path: Path) -> None:
-    first = Process(tmp_path / "a")
+    first = TreeProcess(tmp_path / "a")
     first.run(PROMPT)
     first.cache.close()
     (path,) = files(tmp_path / "a")
     (tmp_path / "b").mkdir(mode=0o700)
     (tmp_path / "b" / "key").write_bytes((tmp_path / "a" / "key").read_bytes())
     (tmp_path / "b" / path.name).symlink_to(path)
-    assert Process(tmp_path / "b").cache.match(PROMPT) == 0
+    assert TreeProcess(tmp_path / "b").cache.match(PROMPT) == 0
     assert path.exists()
 
 
 def test_the_folder_is_for_its_user_alone(tmp_path: Path) -> None:
-    process = Process(tmp_path / "kv")
+    process = TreeProcess(tmp_path / "kv")
     process.run(PROMPT)
     process.cache.close()
     assert (tmp_path / "kv").stat().st_mode & 0o077 == 0
@@ -276,7 +220,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int)
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
-    process = Process(tmp_path)
+    process = TreeProcess(tmp_path)
     os.mkfifo(tmp_path / f"pipe{SUFFIX}", 0o600)
     assert process.folder.scan() == []
     process.cache.close()
@@ -289,27 +233,27 @@ def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("when", ["before the start", "while running"])
 def test_no_file_stands_for_another(tmp_path: Path, when: str) -> None:
     """Both were written by this user's process, so each is right by itself."""
-    first = Process(tmp_path)
+    first = TreeProcess(tmp_path)
     first.run(PROMPT, "tenant a")
     first.run([t + 50 for t in PROMPT], "tenant b")
     first.cache.close()
     paths = {b"tenant b" in path.read_bytes(): path for path in files(tmp_path)}
-    second = Process(tmp_path)
+    second = TreeProcess(tmp_path)
     os.replace(paths[True], paths[False])
     if when == "before the start":
         second.cache.close()
-        second = Process(tmp_path)
+        second = TreeProcess(tmp_path)
     assert second.run(PROMPT, "tenant a") == 0
     assert second.store.loads == 0
 
 
 def test_a_file_of_another_binding_under_a_known_name_is_not_read(tmp_path: Path) -> None:
     """Nothing of its head is authenticated, so its size is not even asked for."""
-    first = Process(tmp_path)
+    first = TreeProcess(tmp_path)
     first.run(PROMPT)
     first.cache.close()
     (path,) = files(tmp_path)
-    second = Process(tmp_path)
+    second = TreeProcess(tmp_path)
     head = path.read_bytes().replace(BINDING.encode(), b"model 2, llama.cpp 2")
     size = int(re.search(rb'"data_bytes": (\d+)', head)[1])  # type: ignore[index]
     huge = str(10**17 + size).encode()
@@ -320,14 +264,14 @@ def test_a_file_of_another_binding_under_a_known_name_is_not_read(tmp_path: Path
 
 
 def test_what_killed_processes_left_half_written_goes(tmp_path: Path) -> None:
-    process = Process(tmp_path)
+    process = TreeProcess(tmp_path)
     process.cache.close()
     for name, age in (("old", 2 * PART_SECONDS), ("new", 0.0)):
         part = tmp_path / f"{name}{PART_SUFFIX}"
         part.touch()
         used = time.time() - age
         os.utime(part, times=(used, used))
-    Process(tmp_path).cache.close()
+    TreeProcess(tmp_path).cache.close()
     assert [p.stem for p in tmp_path.glob(f"*{PART_SUFFIX}")] == ["new"]
 
 
@@ -374,7 +318,7 @@ def test_a_removed_file_takes_nothing_along_that_is_written_after_it(tmp_path: P
 
 
 def test_a_slow_disk_holds_up_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process, held = Process(tmp_path, n_cells=24, host_bytes=200), Held(monkeypatch)
+    process, held = TreeProcess(tmp_path, n_cells=24, host_bytes=200), Held(monkeypatch)
     prompts = [[i, *PROMPT] for i in range(3 * PENDING_WRITES)]
     for prompt in prompts:
         process.run(prompt)
@@ -382,24 +326,24 @@ def test_a_slow_disk_holds_up_no_request(tmp_path: Path, monkeypatch: pytest.Mon
     assert process.cache.match(prompts[-1]) == 21
     held.go_on.set()
     process.cache.close()
-    again = Process(tmp_path)
+    again = TreeProcess(tmp_path)
     assert again.cache.match(prompts[-1]) == 21, "saved at the end, which may wait"
 
 
 def test_on_a_full_budget_what_was_used_last_is_saved_at_the_end(tmp_path: Path) -> None:
-    one = Process(tmp_path)
+    one = TreeProcess(tmp_path)
     one.run([0, *PROMPT])
     one.cache.close()
     size = files(tmp_path)[0].stat().st_size
     for binding in ("model A", "model B"):
         for start in (0, 100, 200):
-            process = Process(
+            process = TreeProcess(
                 tmp_path, binding=binding, n_cells=256, n_seqs=16, disk_bytes=4 * size + size // 2
             )
             for i in range(6):
                 process.run([start + i, *PROMPT])
             process.cache.close()
-            again = Process(tmp_path, binding=binding, disk_bytes=4 * size + size // 2)
+            again = TreeProcess(tmp_path, binding=binding, disk_bytes=4 * size + size // 2)
             found = [again.cache.match([start + i, *PROMPT]) for i in range(6)]
             assert found == [0, 0, 21, 21, 21, 21]
             again.cache.close()
@@ -408,7 +352,7 @@ def test_on_a_full_budget_what_was_used_last_is_saved_at_the_end(tmp_path: Path)
 def test_of_one_path_the_beginning_is_saved(tmp_path: Path) -> None:
     """All of it was used at one time; and its end without its beginning is of no use."""
 
-    def run(process: Process) -> None:
+    def run(process: TreeProcess) -> None:
         leases = []
         for n in (5, 10, 15, 20):
             leases.append(process.cache.acquire(PROMPT[:n]))
@@ -418,17 +362,17 @@ def test_of_one_path_the_beginning_is_saved(tmp_path: Path) -> None:
             process.cache.release(lease)
         process.cache.close()
 
-    run(Process(tmp_path / "one"))
+    run(TreeProcess(tmp_path / "one"))
     sizes = [path.stat().st_size for path in files(tmp_path / "one")]
     assert len(sizes) == 4
-    run(Process(tmp_path / "two", disk_bytes=2 * max(sizes)))
-    assert Process(tmp_path / "two").cache.match(PROMPT) == 10
+    run(TreeProcess(tmp_path / "two", disk_bytes=2 * max(sizes)))
+    assert TreeProcess(tmp_path / "two").cache.match(PROMPT) == 10
 
 
 def test_a_full_disk_costs_only_the_saving(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    process = Process(tmp_path, n_cells=24, host_bytes=200)
+    process = TreeProcess(tmp_path, n_cells=24, host_bytes=200)
     real = os.replace
 
     def full(*_: object) -> None:
@@ -450,17 +394,17 @@ def test_a_full_disk_costs_only_the_saving(
 
 
 def test_two_processes_write_one_prefix_at_once(tmp_path: Path) -> None:
-    one, two = Process(tmp_path), Process(tmp_path)
+    one, two = TreeProcess(tmp_path), TreeProcess(tmp_path)
     one.run(PROMPT)
     two.run(PROMPT)
     one.cache.close()
     two.cache.close()
     assert len(files(tmp_path)) == 1
-    assert Process(tmp_path).run(PROMPT) == 20
+    assert TreeProcess(tmp_path).run(PROMPT) == 20
 
 
 def test_fatal_failure_of_the_store_loses_only_what_was_not_saved(tmp_path: Path) -> None:
-    process = Process(tmp_path)
+    process = TreeProcess(tmp_path)
     process.run(PROMPT)
     process.cache.park_idle()
     process.run([1, 2, 3])
@@ -502,7 +446,7 @@ class DiskMachine(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        self.process = Process(
+        self.process = TreeProcess(
             self.path,
             n_cells=self.n_cells,
             n_seqs=5,
@@ -549,7 +493,7 @@ class DiskMachine(RuleBasedStateMachine):
         self.leases.clear()
         if not kill:
             self.process.cache.close()
-        self.process.folder.close()
+        self.process.close_folder()
         self.start()
 
     @rule()
@@ -587,7 +531,7 @@ class DiskMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "process"):
-            self.process.folder.close()
+            self.process.close_folder()
         self.temporary.cleanup()
 
 
@@ -602,7 +546,7 @@ TestDisk.settings = settings(
 
 
 def test_token_arrays_in_files_are_little_endian_int32(tmp_path: Path) -> None:
-    process = Process(tmp_path)
+    process = TreeProcess(tmp_path)
     process.run([1, 70_000, 2**31 - 1])
     process.cache.close()
     assert np.array([1, 70_000, 2**31 - 1], "<i4").tobytes() in files(tmp_path)[0].read_bytes()
