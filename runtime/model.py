@@ -296,18 +296,21 @@ class Model:
                     over.set_result(len(ended.tokens))
 
             over: Future[int] = Future()
-            self._engine.submit(
-                EngineRequest(
-                    tokens,
-                    len(tokens),
-                    done,
-                    namespace=namespace,
-                    adapter=adapter,
-                    pin=name,
-                    images=found.images,
-                )
+            request = EngineRequest(
+                tokens,
+                len(tokens),
+                done,
+                namespace=namespace,
+                adapter=adapter,
+                pin=name,
+                images=found.images,
             )
-        return over.result()
+            self._engine.submit(request)
+        try:
+            return over.result()
+        except BaseException:  # the caller was interrupted: nobody would let go of it
+            self._engine.cancel(request)
+            raise
 
     def unpin(self, name: str) -> None:
         """See `lang.pinned.Pinning`."""

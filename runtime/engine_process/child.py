@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, NamedTuple
 
-from ...lang.base import Handle
+from ...lang.base import Handle, Prompt
 from ...lang.compiler.shared_cache import SharedCache
 from ...lang.errors import CancelledError
 from ...lang.grammar import Grammar
@@ -139,11 +139,16 @@ class _Server:
         self._calls: dict[str, Callable[..., object]] = {
             "count_tokens": model.count_tokens,
             "stats": model.stats,
+            "pin": self._pin,
+            "unpin": model.unpin,
         }
 
     def run(self, reader: FrameReader) -> None:
         """Answers until the parent has gone. Reading waits for nothing, so no pipe can fill up."""
-        with ThreadPoolExecutor(MAX_STARTING, "treegram-submit") as threads:
+        with (
+            ThreadPoolExecutor(MAX_STARTING, "treegram-submit") as threads,
+            ThreadPoolExecutor(1, "treegram-pin") as in_turn,
+        ):
             while (frame := reader.read()) is not None:
                 match frame.kind:
                     case "submit" | "stream":
@@ -152,8 +157,10 @@ class _Server:
                     case "cancel":
                         if (running := self._running.get(frame.id)) is not None:
                             running.cancel()
-                    case _:
+                    case "call":
                         threads.submit(self._call, frame)
+                    case _:
+                        in_turn.submit(self._call, frame)
 
     def _submit(self, frame: Frame) -> None:
         id = frame.id
@@ -177,6 +184,9 @@ class _Server:
             self._answers.send("answer", frame.id, encode(self._calls[name](*arguments)))
         except Exception as error:
             self._answers.send("refused", frame.id, encode_error(error))
+
+    def _pin(self, name: str, prompt: Prompt, adapter: str, namespace: str) -> int:
+        return self._model.pin(name, prompt, adapter=adapter, namespace=namespace)
 
     def _grammar(self, key: str, text: str | None) -> Grammar:
         return self._grammars.get(key, partial(grammar_from, key, text))

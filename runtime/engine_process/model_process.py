@@ -6,15 +6,17 @@ step there. Prompts are rendered here, everything else is asked of the other pro
 
 from __future__ import annotations
 
+import logging
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
 from ...lang.base import Handle, Message, Prompt, Request
-from ...lang.errors import EngineError
+from ...lang.errors import EngineError, TreegramError
 from ..engine import SWITCH_INTERVAL_S
 from ..model_options import ModelOptions
 from ..stats import EngineStats
@@ -24,6 +26,7 @@ from .process import EngineProcess
 from .supervisor import Supervisor
 
 _T = TypeVar("_T")
+LOG = logging.getLogger(__name__)
 
 
 class ModelProcess:
@@ -31,7 +34,8 @@ class ModelProcess:
 
     A process that ends unasked fails the requests that it was running with an EngineError that says
     how it ended. The next request starts another, which may wait if it has happened before, up to
-    30 seconds. Prefixes on disk are found again; those in memory, and counters, are gone.
+    30 seconds. Prefixes on disk are found again, pinned ones are evaluated again; others in memory,
+    and counters, are gone.
 
     Attributes:
         n_ctx: KV cells, as `ModelOptions` has them.
@@ -48,7 +52,8 @@ class ModelProcess:
         if sys.getswitchinterval() > SWITCH_INTERVAL_S:  # answers wait for a busy thread, too
             sys.setswitchinterval(SWITCH_INTERVAL_S)
         start = partial(EngineProcess, name, path, options or ModelOptions())
-        self._supervisor = Supervisor(start)
+        self._pins: dict[str, tuple[Prompt, str, str]] = {}
+        self._supervisor = Supervisor(start, partial(_pin_again, self._pins))
         facts = Facts(*self._supervisor.facts)
         self.n_ctx = facts.n_ctx
         self.weights = Path(facts.weights)
@@ -88,6 +93,26 @@ class ModelProcess:
         """
         return self._ask(lambda process: process.submit(request, on_text))
 
+    def pin(self, name: str, prompt: Prompt, *, adapter: str = "", namespace: str = "") -> int:
+        """See `lang.pinned.Pinning`. Waits until the prompt is evaluated."""
+        before = self._pins.get(name)
+        self._pins[name] = pin = (prompt, adapter, namespace)
+        try:
+            return self._ask(lambda process: _pin(process, name, *pin))
+        except BaseException:
+            if before is None:
+                self._pins.pop(name, None)
+            else:
+                self._pins[name] = before
+            raise
+
+    def unpin(self, name: str) -> None:
+        """See `lang.pinned.Pinning`."""
+        self._pins.pop(name, None)
+        if (process := self._supervisor.running()) is not None:
+            with suppress(EngineError):  # it has ended, and its pins with it
+                process.call("unpin", name, in_turn=True)
+
     def _ask(self, use: Callable[[EngineProcess], _T]) -> _T:
         process = self._supervisor.process()
         try:
@@ -97,3 +122,19 @@ class ModelProcess:
                 raise
         # it ended before it took the request: the next process may have it
         return use(self._supervisor.process())
+
+
+def _pin(process: EngineProcess, name: str, prompt: Prompt, adapter: str, namespace: str) -> int:
+    return cast(int, process.call("pin", name, prompt, adapter, namespace, in_turn=True))
+
+
+def _pin_again(pins: Mapping[str, tuple[Prompt, str, str]], process: EngineProcess) -> None:
+    for name, pin in list(pins.items()):
+        try:
+            _pin(process, name, *pin)
+            if name not in pins:  # somebody has let go of it meanwhile
+                process.call("unpin", name, in_turn=True)
+        except TreegramError as error:
+            if not process.is_alive:
+                return  # whoever asks it for something finds that out
+            LOG.warning("%s is not pinned in the engine's next process: %s", name, error)

@@ -111,9 +111,13 @@ class EngineProcess:
         """
         return decode(self._answer(self._ready).body)
 
-    def call(self, method: str, *arguments: object) -> Any:
-        """What a method of the model gives. Raises what it raises, and EngineError."""
-        asked = self._ask(next(self._ids), "call", encode((method, *arguments)))
+    def call(self, method: str, *arguments: object, in_turn: bool = False) -> Any:
+        """What a method of the model gives. Raises what it raises, and EngineError.
+
+        `in_turn`: after all others that were called so, also those whose callers have gone.
+        """
+        kind = "in-turn" if in_turn else "call"
+        asked = self._ask(next(self._ids), kind, encode((method, *arguments)))
         return decode(self._answer(asked).body)
 
     def submit(self, request: Request, on_text: Callable[[str], None] | None) -> RequestHandle:

@@ -27,13 +27,17 @@ class Supervisor:
 
     Args:
         start: starts a process; the first one at once.
+        restore: brings what a process that has ended had in memory to the next one.
 
     Raises:
         TreegramError: what `start` and loading the model raise.
     """
 
-    def __init__(self, start: Callable[[], EngineProcess]) -> None:
+    def __init__(
+        self, start: Callable[[], EngineProcess], restore: Callable[[EngineProcess], None]
+    ) -> None:
         self._start = start
+        self._restore = restore
         self._pid = os.getpid()
         self._starting = threading.Lock()
         self._closing = threading.Event()
@@ -63,6 +67,11 @@ class Supervisor:
                 current = self._restarted()
         return current
 
+    def running(self) -> EngineProcess | None:
+        """The process if there is one now."""
+        current = self._current
+        return current if current.is_alive and os.getpid() == self._pid else None
+
     def close(self) -> None:
         """Ends the process; nothing starts another. Idempotent."""
         if os.getpid() != self._pid:
@@ -84,4 +93,5 @@ class Supervisor:
             if self._closing.is_set():  # it was closed before it could be seen
                 current.end()
             current.wait_ready()
+            self._restore(current)
         return current

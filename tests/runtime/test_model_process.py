@@ -351,3 +351,52 @@ def test_prefixes_on_disk_outlive_a_crash(
         assert ask(model, "goose").usage.cached_tokens > 20
     finally:
         model.close()
+
+
+@tg.function
+def spelled(s: tg.State, word: str) -> None:
+    s += "Words and how they are spelled.\nowl: o w l\nheron: h e r o n\nibis: i b i s\n"
+    s += f"{word}:"
+    s += tg.gen("letters", max_tokens=2)
+
+
+def pinned_tokens(model: ModelProcess) -> int:
+    return model.stats().cache.pinned_tokens
+
+
+def test_a_pinned_prefix_is_kept_until_it_is_let_go(shared: ModelProcess) -> None:
+    with spelled.cache(model=shared) as prefix:
+        assert pinned_tokens(shared) == prefix.tokens > 20
+        meta = spelled.run("stork", model=shared).meta("letters")
+        assert meta.usage.cached_tokens >= prefix.tokens - 1
+    assert pinned_tokens(shared) == 0
+
+
+def test_the_next_process_pins_what_was_pinned(shared: ModelProcess) -> None:
+    with spelled.cache(model=shared) as prefix:
+        first = shared.pid
+        kill(shared)
+        wait_gone(first)
+        spelled.run("stork", model=shared)
+        assert shared.pid != first
+        assert pinned_tokens(shared) == prefix.tokens
+        second = shared.pid
+        kill(shared)
+        wait_gone(second)
+    # nothing is started to let go of what went with its process
+    spelled.run("stork", model=shared)
+    assert pinned_tokens(shared) == 0
+
+
+def test_a_pin_that_does_not_fit_is_refused_there_too(embedded_path: Path) -> None:
+    model = ModelProcess("smollm2", embedded_path, replace(OPTIONS, host_bytes=1 << 10))
+    try:
+        with pytest.raises(ParameterError, match=r"'spelled .*' of \d+ tokens"):
+            spelled.cache(model=model)
+        assert pinned_tokens(model) == 0
+        first = model.pid
+        kill(model)
+        wait_gone(first)
+        assert spelled.run("stork", model=model).meta("letters").text  # nothing is tried again
+    finally:
+        model.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import pytest
 
 import treegram as tg
@@ -12,6 +14,7 @@ from treegram.runtime.base import Vocabulary
 from treegram.runtime.engine import Engine
 from treegram.runtime.fake import FakeDecoder
 from treegram.runtime.generation import Generation
+from treegram.runtime.model import Model
 from treegram.runtime.model_options import ModelOptions
 from treegram.runtime.request import EngineRequest
 from treegram.runtime.runtime import Runtime
@@ -137,3 +140,24 @@ def test_a_program_finds_its_pinned_prefix_in_a_real_model() -> None:
             assert model.stats().cache.pinned_tokens == pinned.tokens
             state = classify.run("Bread and cheese.", model=model)
             assert state.meta("answer").usage.cached_tokens >= pinned.tokens
+
+
+@pytest.mark.model
+def test_an_interrupted_pin_keeps_nothing(
+    embedded_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            raise KeyboardInterrupt
+
+    @tg.function
+    def program(s: tg.State) -> None:
+        s += "It takes a moment to evaluate what is pinned, and nobody waits for it."
+        s += tg.gen("x", max_tokens=1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("treegram.runtime.model.Future", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            program.cache(model=embedded_model)
+    program.run(model=embedded_model)
+    assert embedded_model.stats().cache.pinned_tokens == 0
