@@ -88,8 +88,8 @@ EXAMPLES = (
 
 
 def as_json(package: Package) -> str:
-    """The answer in the form that a schema-constrained `gen` writes: `json.dumps` defaults."""
-    return json.dumps(package.model_dump())
+    """The answer in the form that a schema-constrained `gen` writes."""
+    return json.dumps(package.model_dump(), ensure_ascii=False)
 
 
 SHARED_PROMPT = "Write the name, version and license of each Python package as JSON.\n\n" + "".join(

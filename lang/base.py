@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .grammar import Grammar
 
 FinishReason: TypeAlias = Literal["stop", "length", "constraint"]
-"""`stop`: end token or stop text; `constraint`: nothing may follow; `length`: max_tokens."""
+"""`stop`: end token or stop text; `constraint`: nothing may follow; `length`: max_tokens, or
+the context was full."""
 
 EngineName: TypeAlias = Literal["treegram", "llama.cpp"]
 """Who executes a grammar: treegram's automaton, or llama.cpp's own grammar sampler."""

@@ -57,7 +57,8 @@ def constraint_from(
         substring_of: a text to quote from, or a SubstringOf; the value is the quote.
         tools: functions to call; the value is a ToolCall.
         tags: a Tags, or a list of Tag; the value is a list of texts and Regions.
-        layout: how JSON is written; None is one text per value, as `json.dumps` writes it.
+        layout: how JSON is written; None is one text per value, as
+            `json.dumps(..., ensure_ascii=False)` writes it.
         lenient: leave out what of a JSON Schema has no exact grammar, and note it.
         formats: "annotation" notes the formats of a JSON Schema and does not enforce them.
 

@@ -85,7 +85,8 @@ class Grammar:
         """The JSON texts that are valid for a JSON Schema (a dict or a bool) or a Python type.
 
         Without a layout these are all the texts of valid values: any order of keys, white space,
-        escapes. `JsonLayout()` leaves one text per value, as `json.dumps` writes it, which is what
+        escapes. `JsonLayout()` leaves one text per value, as
+        `json.dumps(..., ensure_ascii=False)` writes it, which is what
         a `gen` follows; its fields narrow or widen that.
 
         `lenient` leaves out what has no exact grammar and lists it in `notes`. `formats`: whether
@@ -146,7 +147,7 @@ class Grammar:
     def to_gbnf(self) -> str:
         """This grammar as llama.cpp reads it; the start rule is `root`.
 
-        Raises GrammarError for what llama.cpp cannot run, such as a bound above 2,000.
+        Raises GrammarError for what GBNF cannot hold, such as more than six members in any order.
         """
         return rules_to_gbnf(self.rules)
 

@@ -83,7 +83,8 @@ def gen(
             Lark text; `dtype` is int, float, str or bool; `substring_of` is a text to quote from,
             or a SubstringOf; `tools` are functions, and the variable is then a ToolCall; `tags` is
             a list of Tag or a Tags, and the variable is then a list of texts and Regions.
-        layout: how JSON is written; None is one text per value, as `json.dumps` writes it.
+        layout: how JSON is written; None is one text per value, as
+            `json.dumps(..., ensure_ascii=False)` writes it.
         lenient: leave out what of a JSON Schema has no exact grammar; `meta(name).notes` lists it.
         formats: "annotation" does not enforce the formats of a JSON Schema; the notes list them.
         temperature, top_p, top_k, min_p, repetition_penalty, frequency_penalty, presence_penalty,
@@ -101,7 +102,8 @@ def gen(
             context at a time and the oldest first, and goes on; the text behind is read anew, and
             `meta(name).dropped_tokens` says how many are gone.
         sinks: how many tokens at the beginning a shift keeps, as those that models lean on
-            (StreamingLLM, arXiv:2309.17453): a few, or as many as the instructions have.
+            (StreamingLLM, arXiv:2309.17453): a few, or as many as the instructions have, and half
+            the context at most.
 
     Raises:
         ParameterError: an argument out of its range; `parameter` names it.

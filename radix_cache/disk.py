@@ -89,8 +89,8 @@ class DiskFolder:
     Args:
         folder: made if need be, for this user only.
         binding: what must be equal for saved KV to fit: model, context parameters, versions.
-        writes_through: whether the cache writes a prefix when its request ends, so that nothing of
-            it is lost with the process, and not only when its memory is needed.
+        writes_through: whether the cache writes a prefix when its request ends, so that all that
+            the disk keeps up with outlives the process, and not only when its memory is needed.
 
     Attributes:
         ahead: reads files before they are needed.

@@ -61,8 +61,9 @@ examples:
 COMPILE = """\
 Print the GBNF grammar that a constraint compiles to. No model is loaded.
 
-JSON is laid out as a gen writes it: one text per value, as by json.dumps, unless an option says
-otherwise. What a schema says and the grammar does not enforce is listed on standard error.
+JSON is laid out as a gen writes it: one text per value, as by json.dumps with
+ensure_ascii=False, unless an option says otherwise. What a schema says and the grammar does not
+enforce is listed on standard error.
 
 examples:
   treegram compile --schema person.schema.json

@@ -54,9 +54,9 @@ class Engine:
     Args:
         decoder: the model context; the engine is its only user from now on.
         max_running: most requests that run at once.
-        chunk_tokens: most prefill tokens per batch while other requests are decoding.
+        chunk_tokens: most prefill tokens per batch while as many other requests are decoding.
         max_itl_s: the longest that a running request should wait between two tokens, in seconds;
-            chunks shrink for it as far as 16 tokens. None keeps them at `chunk_tokens`.
+            chunks shrink for it as far as 16 tokens. None leaves them to `chunk_tokens`.
         idle_cells: cells that unused prefixes may keep live; each slows every decode step.
         host_bytes: host memory for parked prefixes.
         eviction: what goes first where that is full; see `radix_cache/policy.py`.

@@ -63,11 +63,13 @@ class Model:
     """One GGUF, its engine and its cache. Thread-safe.
 
     Attributes:
-        n_ctx: KV cells, as `ModelOptions` has them.
+        n_ctx: KV cells: those of `ModelOptions`, rounded up by llama.cpp.
         template: the GGUF's own chat template, or None.
 
     Raises:
-        ModelError: the file is missing, damaged, or of an architecture that is not supported.
+        ModelError: the file is missing, damaged, or of an architecture that is not supported; an
+            adapter, a projector or a draft model does not fit it.
+        ParameterError: an option is out of its range for it.
     """
 
     def __init__(self, name: str, path: Path, options: ModelOptions | None = None) -> None:

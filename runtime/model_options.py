@@ -27,9 +27,10 @@ class ModelOptions:
         n_threads: CPU threads of llama.cpp; None takes this process's cores, at most 8.
         n_gpu_layers: layers on an accelerator, -1 for all; a CPU build ignores it.
         max_running: most requests that run at once.
-        chunk_tokens: most prefill tokens per batch while other requests decode.
+        chunk_tokens: most prefill tokens per batch while at least as many requests decode as
+            prefill; otherwise batches are as large as they can be.
         max_itl_ms: the longest that a running request should wait between two tokens, in
-            milliseconds; prefill chunks shrink for it. None keeps them at `chunk_tokens`.
+            milliseconds; prefill chunks shrink for it. None leaves them to `chunk_tokens`.
         idle_cells: cells that unused prefixes may keep in the context; each slows every step, and
             bringing a prefix back takes little.
         host_bytes: host memory for parked prefixes; up to 512 MiB more while cells are moved.
@@ -39,7 +40,8 @@ class ModelOptions:
         disk_bytes: most bytes of prefixes on disk, where they outlive the process; 0 for none. What
             is there is read back ahead of waiting requests.
         disk_write: when it is written: `"back"`, when the model is closed or host memory is full,
-            or `"through"`, when a request ends, so that a process that is killed loses none of it.
+            or `"through"`, when a request ends, so that a process that is killed loses only what
+            the disk had not kept up with.
         disk_folder: where those are; None takes treegram's folder in the user's cache. Models and
             processes can share one.
         logits_bytes: memory for logits at the ends of prompts, which spare forks and repeated
@@ -47,19 +49,23 @@ class ModelOptions:
         prepared_bytes: most bytes of weights prepared for this machine, in treegram's folder in the
             user's cache; 0 loads every file as it is. The first load of a GGUF whose type has no
             fast kernel on the CPU measures whether a Q8_0 copy is faster and as good, which takes
-            some seconds; later loads use what it found.
+            some seconds; later loads use what it found. Not with `exact` or offloaded layers.
         speculate: evaluate guessed tokens along with drawn ones (the end of a prompt that healing
             backed up, earlier continuations of the same text, repetitions) where measured step
             times say that it pays; results are the same.
         draft: a smaller GGUF with the same vocabulary, whose guesses are evaluated along where
             nothing likelier is known and that pays; only with `speculate`. It takes cells of its
             own, as many as `n_ctx`, and up to an eighth of `host_bytes` more.
+            Every model of a Runtime has it; one that keeps a state is not drafted for.
         state_bytes: memory for the states of recurrent layers, where a model has such: each running
             request and each prefix that is at hand takes one, and there are at least four.
         adapters: LoRA adapters of the model by name, as GGUF files; a `gen` says which it uses.
         projector: the model's mmproj GGUF, which reads images.
         exact: F32 KV and no flash attention: reproducible to 1e-4 of a logit with F32 weights.
         measure_minimum: count the trie of all requests, for reports.
+
+    Raises:
+        ParameterError: a value is out of its range.
     """
 
     n_ctx: int = 8192

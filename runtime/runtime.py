@@ -37,6 +37,9 @@ class Runtime:
         default: the model meant by `model=None`.
         engine: where models run: in a thread of this process, or each in a process of its own,
             which starts again if llama.cpp crashes it.
+
+    Raises:
+        ParameterError: no such engine, or adapters or projectors of a model that is not named.
     """
 
     def __init__(

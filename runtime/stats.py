@@ -12,7 +12,8 @@ class EngineStats:
     """Counters since the engine started; tokens unless the name says otherwise.
 
     Attributes:
-        requests: requests finished, failed ones included.
+        requests: requests finished, failed ones included; a `select` makes one for each path of its
+            choices' tokens, a pin one.
         running: requests in the batch now.
         waiting: requests queued now.
         evaluated_tokens: tokens that went through `llama_decode`.

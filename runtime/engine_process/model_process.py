@@ -38,7 +38,7 @@ class ModelProcess:
     and counters, are gone.
 
     Attributes:
-        n_ctx: KV cells, as `ModelOptions` has them.
+        n_ctx: KV cells: those of `ModelOptions`, rounded up by llama.cpp.
         weights: the file that is really loaded: the one given, or its copy for this machine.
         template: the GGUF's own chat template, or None.
 
