@@ -17,6 +17,8 @@ from ..radix_cache.policy import DEFAULT_POLICY, PolicyName
 MOST_THREADS = 8
 """More CPU threads than this are taken only where asked for."""
 
+_SIZES = "idle_cells", "host_bytes", "disk_bytes", "logits_bytes", "prepared_bytes", "state_bytes"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
@@ -94,9 +96,11 @@ class ModelOptions:
         for name in ("max_running", "chunk_tokens"):
             if getattr(self, name) < 1:
                 raise ParameterError(name, f"expected 1 or more, got {getattr(self, name)}")
-        for name in ("idle_cells", "host_bytes", "disk_bytes"):
+        for name in _SIZES:
             if getattr(self, name) < 0:
                 raise ParameterError(name, f"expected 0 or more, got {getattr(self, name)}")
+        if self.max_itl_ms is not None and not self.max_itl_ms > 0:
+            raise ParameterError("max_itl_ms", f"expected more than 0, got {self.max_itl_ms}")
         if self.eviction not in get_args(PolicyName):
             expected = ", ".join(get_args(PolicyName))
             raise ParameterError("eviction", f"expected {expected}; got {self.eviction!r}")
