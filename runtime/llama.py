@@ -26,6 +26,7 @@ import llama_cpp.llama_cpp
 from ..lang.errors import EngineError, ModelError
 from .base import Vocabulary
 from .memory_kind import MemoryKind
+from .pretokenizer import LONGEST, SAFE, pieces
 
 ll: Any = llama_cpp.llama_cpp  # its annotations are narrower than what ctypes takes
 
@@ -132,7 +133,11 @@ class LlamaModel:
         self.handle = handle
         self._finalizer = weakref.finalize(self, ll.llama_model_free, handle)
         self.vocab: Any = ll.llama_model_get_vocab(handle)
-        self._word_start = ll.llama_vocab_type(self.vocab) in _WORD_START_TYPES
+        kind = ll.llama_vocab_type(self.vocab)
+        self._word_start = kind in _WORD_START_TYPES
+        self._cuts_words = (
+            kind == ll.LLAMA_VOCAB_TYPE_BPE and self.metadata("tokenizer.ggml.pre") not in SAFE
+        )
         self._vocabulary: Vocabulary | None = None
         self.adapters = {name: self._adapter(file) for name, file in adapters.items()}
         log_tail.raise_interrupt()
@@ -160,10 +165,6 @@ class LlamaModel:
     def n_embd(self) -> int:
         """How wide an embedding is that is evaluated in place of a token."""
         return int(ll.llama_model_n_embd_inp(self.handle))
-
-    @property
-    def description(self) -> str:
-        return self._string(lambda buf, n: int(ll.llama_model_desc(self.handle, buf, n)))
 
     @property
     def chat_template(self) -> str | None:
@@ -261,6 +262,8 @@ class LlamaModel:
         """See `Tokenizer.encode`. BOS is never added here."""
         if not text:
             return []
+        if self._cuts_words and len(text) > LONGEST:
+            return [t for piece in pieces(text) for t in self._tokenize(piece.encode(), special)]
         data = text.encode()
         if start or not self._word_start:
             return self._tokenize(data, special)
