@@ -25,6 +25,7 @@ import stat
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -107,8 +108,7 @@ class DiskFolder:
         self.writes_through = writes_through
         self.ahead = ReadAhead(self.peek)
         self._key = _own_key(folder / "key")
-        self._others: list[tuple[float, int, Path]] = []
-        self.other_bytes = 0
+        self._others: dict[Path, tuple[float, int]] = {}  # last used last: (when, bytes)
         self._retry_at = 0.0
         self._writes: queue.Queue[tuple[DiskFile, bytes] | None] = queue.Queue(PENDING_WRITES)
         self._writer = threading.Thread(
@@ -129,7 +129,7 @@ class DiskFolder:
     def scan(self) -> list[Stored]:
         """The files that fit this process, shortest prefixes first; damaged ones are removed.
 
-        Files of other bindings stay and are counted in `other_bytes`. What killed processes left
+        Files of other bindings are left to others. What killed processes left
         half-written is removed.
         """
         self._remove_parts()
@@ -145,18 +145,30 @@ class DiskFolder:
             if isinstance(stored, Stored):
                 found.append(stored)
             else:
-                self._others.append((*stored, path))
-                self.other_bytes += stored[1]
-        self._others.sort(reverse=True)
+                self._others[path] = stored
+        self._sort_others()
         found.sort(key=lambda s: (s.file.start, s.used))
         return found
 
+    @property
+    def other_bytes(self) -> int:
+        """Bytes of the files that are left to others."""
+        return sum(size for _, size in self._others.values())
+
+    def leave(self, found: Iterable[Stored]) -> None:
+        """Leaves files to others: what they go on from may be in another process's memory yet."""
+        self._others.update((s.file.path, (s.used, s.file.n_bytes)) for s in found)
+        self._sort_others()
+
     def remove_oldest_other(self) -> None:
-        """Removes the least recently used file of another binding."""
-        _, size, path = self._others.pop()
-        self.other_bytes -= size
+        """Removes the least recently used file that is left to others."""
+        path = next(iter(self._others))
+        del self._others[path]
         with suppress(OSError):
             path.unlink()
+
+    def _sort_others(self) -> None:
+        self._others = dict(sorted(self._others.items(), key=lambda item: item[1]))
 
     def write(self, namespace: str, tokens: TokenArray, blob: Blob) -> DiskFile:
         """Queues a file for `blob`, which is KV at the end of the prefix `tokens`, int32[n].
@@ -167,6 +179,7 @@ class DiskFolder:
         size = len(head) + 2 * MAC_BYTES + memoryview(blob.data).nbytes
         path = self._folder / self._name(head)
         file = DiskFile(path, blob.start, len(tokens), size, blob.n_bytes, pending=blob)
+        self._others.pop(path, None)
         self._writes.put((file, head))
         return file
 
@@ -299,7 +312,7 @@ class DiskFolder:
                     self._write(file, head)
                 elif not file.path.exists():
                     file.is_lost = True
-            except OSError as error:
+            except Exception as error:  # whatever it is: if this thread ended, the cache would wait
                 LOG.warning("a prefix cannot be saved to %s: %s", self._folder, error)
                 self._retry_at = time.monotonic() + RETRY_SECONDS
                 file.is_lost = True

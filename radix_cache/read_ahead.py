@@ -6,6 +6,7 @@ could not be read is left for whoever needs it, who reads it again and says what
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from .base import Blob
 
 if TYPE_CHECKING:
     from .disk import DiskFile
+
+LOG = logging.getLogger(__name__)
 
 
 class ReadAhead:
@@ -83,7 +86,11 @@ class ReadAhead:
                 if self._is_closed:
                     return
                 self._reading = self._queue.pop(0)
-            blob = self._read(self._reading)
+            blob = None
+            try:
+                blob = self._read(self._reading)
+            except Exception:  # whoever needs it reads it; if this thread ended, they would wait
+                LOG.exception("a saved prefix cannot be read ahead")
             with self._changed:
                 self._found[self._reading] = blob
                 self._reading = None

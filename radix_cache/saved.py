@@ -174,14 +174,16 @@ class SavedTree(ABC):
         """Puts the prefixes of files, in order of their beginnings, into an empty tree."""
         assert self.folder is not None
         now, wall = self.tree.now(), time.time()
+        left = []
         for stored in found:
             file, root = stored.file, self.tree.root(stored.namespace)
             match = self.tree.match_below(root, stored.tokens)
-            # else what it goes on from is gone
+            # else what it goes on from is not there
             if match.length < file.start or not self.give_file(
                 self.insert_below(root, stored.tokens), file, now - max(wall - stored.used, 0.0)
             ):
-                self.folder.remove(file)
+                left.append(stored)
+        self.folder.leave(left)
         self.disk.other_bytes = self.folder.other_bytes
         self.enforce_disk_budget()
 

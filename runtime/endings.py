@@ -52,7 +52,7 @@ class Endings:
         on_done, request.on_done = request.on_done, _ended  # breaks a cycle through the handle
         try:
             on_done(request, error)
-        except Exception:  # one submitter's bug must not stop the others
+        except BaseException:  # one submitter's bug, or sys.exit(), must not stop the others
             LOG.exception("a request's on_done callback raised")
         if self._speculation is not None:
             self._speculation.forget(request)

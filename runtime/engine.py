@@ -244,12 +244,19 @@ class Engine:
                     return
             try:
                 if is_idle:
-                    self._may_tidy = False
-                    self._may_tidy = self._on_idle()
+                    self._tidy()
                 else:
                     self.step()
-            except Exception as error:  # a bug of ours must reach the callers, not hang them
+            # a bug of ours must reach the callers, not hang them; nor may a callback's sys.exit()
+            except BaseException as error:
                 self._fail_all(f"the engine failed: {error!r}", error)
+
+    def _tidy(self) -> None:
+        self._may_tidy = False
+        try:
+            self._may_tidy = self._on_idle()
+        except Exception:  # nobody waits for it
+            LOG.exception("what is learnt about masks could not be kept")
 
     def _await_work(self) -> bool:
         """Waits for something to do; False if nothing came for a while that `on_idle` can use."""
@@ -285,9 +292,9 @@ class Engine:
             if request.is_finished:
                 self._endings.retire(request, request.error)
         has_shifted = self._overflow.shift_running()
+        is_alone = not (scheduler.running or admitted or has_shifted)
+        self._overflow.settle_blocked(is_alone=is_alone)
         if not scheduler.running:
-            if scheduler.waiting and not admitted and not has_shifted:
-                self._overflow.settle_first()
             return
         try:
             batch, slices = scheduler.plan()

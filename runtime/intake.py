@@ -52,8 +52,8 @@ class Intake:
                 self._endings.end_full(request)
                 return
         request.prepare()
-        self._scheduler.waiting.add(request)
         self._cache.expect(request.prefill, request.namespace)
+        self._scheduler.waiting.add(request)
 
     def _respell(self, request: EngineRequest) -> None:
         """Gives text of the prompt that was generated before the tokens it was generated as."""

@@ -14,6 +14,7 @@ Nor does llama.cpp save what has left the window; so it is given pieces that are
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 from itertools import pairwise
 from typing import Any
@@ -169,8 +170,10 @@ class LlamaContext:
             parts = []
             for first, last in self._pieces(start, stop):
                 ll.llama_memory_seq_cp(self._memory, seq, self._piece, first, last)
-                parts.append(self._get(self._piece))
-                ll.llama_memory_seq_rm(self._memory, self._piece, -1, -1)
+                try:
+                    parts.append(self._get(self._piece))
+                finally:  # or the next piece would be saved with these cells in it
+                    ll.llama_memory_seq_rm(self._memory, self._piece, -1, -1)
             size = sum(8 + n for _, n in parts)
             buffer = self._buffers.take(size)
             at = 0
@@ -191,10 +194,12 @@ class LlamaContext:
             at = 0
             for first, last in self._pieces(blob.start, blob.stop):
                 n = int.from_bytes(data[at : at + 8].tobytes(), "little")
-                self._set(self._piece, data[at + 8 : at + 8 + n])
-                ll.llama_memory_seq_cp(self._memory, self._piece, seq, first, last)
-                self._shadow(seq, first, last)
-                ll.llama_memory_seq_rm(self._memory, self._piece, -1, -1)
+                try:
+                    self._set(self._piece, data[at + 8 : at + 8 + n])
+                    ll.llama_memory_seq_cp(self._memory, self._piece, seq, first, last)
+                    self._shadow(seq, first, last)
+                finally:
+                    ll.llama_memory_seq_rm(self._memory, self._piece, -1, -1)
                 at += 8 + n
         self._check_held(seq, blob.start, blob.stop)
 
@@ -355,7 +360,8 @@ def _pointer(array: NDArray[Any], ctype: Any) -> Any:
 class _BufferPool:
     """Host buffers for saved KV, reused by size class (an eighth apart at most).
 
-    A first touch of fresh memory costs 50x more than the copy itself.
+    A first touch of fresh memory costs 50x more than the copy itself. Buffers come back from any
+    thread, whichever lets go of the last reference.
     """
 
     KEEP_BYTES = 256 << 20
@@ -363,17 +369,20 @@ class _BufferPool:
     def __init__(self) -> None:
         self._free: dict[int, list[NDArray[np.uint8]]] = {}
         self._free_bytes = 0
+        self._lock = threading.RLock()  # one may come back while another is taken
 
     def take(self, size: int) -> NDArray[np.uint8]:
         step = max(4096, (1 << size.bit_length()) // 16)
         capacity = -(-size // step) * step
-        free = self._free.get(capacity)
-        if free:
-            self._free_bytes -= capacity
-            return free.pop()
+        with self._lock:
+            free = self._free.get(capacity)
+            if free:
+                self._free_bytes -= capacity
+                return free.pop()
         return np.empty(capacity, np.uint8)
 
     def give(self, buffer: NDArray[np.uint8]) -> None:
-        if self._free_bytes + buffer.nbytes <= self.KEEP_BYTES:
-            self._free_bytes += buffer.nbytes
-            self._free.setdefault(buffer.nbytes, []).append(buffer)
+        with self._lock:
+            if self._free_bytes + buffer.nbytes <= self.KEEP_BYTES:
+                self._free_bytes += buffer.nbytes
+                self._free.setdefault(buffer.nbytes, []).append(buffer)

@@ -323,6 +323,10 @@ class Model:
         found = tokenize(prompt, self._llama, bos=self._bos, heal=heal, read_image=read)
         if not found.tokens:  # an empty prompt: something must be evaluated to give logits
             start = self._llama.bos if self._llama.bos >= 0 else self._llama.eos
+            if start < 0:
+                raise ParameterError(
+                    "prompt", "it is empty, and this model has no token to begin with"
+                )
             found.tokens.append(start)
         return found
 

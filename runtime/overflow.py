@@ -51,15 +51,20 @@ class Overflow:
             self._shift(request)
         return bool(found)
 
-    def settle_first(self) -> None:
-        """Shortens or ends the first that waits, which found no room beside nothing."""
-        first = self._scheduler.waiting.scan().next()
-        assert first is not None
-        if self._has_outgrown(first):  # by what was drawn from known logits
-            self._shift(first)
+    def settle_blocked(self, *, is_alone: bool) -> None:
+        """Shortens or ends who waits and will find no room, by how long the text has become.
+
+        Args:
+            is_alone: nothing else holds cells.
+        """
+        blocked = self._scheduler.blocked
+        if blocked is None or (not is_alone and len(blocked.tokens) < self._n_cells):
+            return
+        if self._has_outgrown(blocked):  # by what was drawn from known logits
+            self._shift(blocked)
         else:
-            self._scheduler.waiting.remove(first)
-            self._endings.end_full(first)
+            self._scheduler.waiting.remove(blocked)
+            self._endings.end_full(blocked)
 
     def _has_outgrown(self, request: EngineRequest) -> bool:
         return request.sinks is not None and len(request.tokens) >= self._n_cells

@@ -46,15 +46,22 @@ def tokenize(
         read_image: gives an image its tokens; None if the model has no projector.
 
     Raises:
-        ParameterError: the text holds half of a surrogate pair, which no tokeniser can read; there
-            is an image, and no projector; or it cannot be decoded.
+        ParameterError: the text holds half of a surrogate pair, which no tokeniser can read; a
+            generated token is not in the vocabulary; there is an image, and no projector; or it
+            cannot be decoded.
     """
     spans = _joined(prompt)
     tokens: list[int] = []
     prefix = ""
+    n_vocab = len(tokenizer.vocabulary.pieces)
     images: list[ImageTokens] = []
     for i, span in enumerate(spans):
         if isinstance(span, Generated):
+            if span.tokens and not 0 <= min(span.tokens) <= max(span.tokens) < n_vocab:
+                raise ParameterError(
+                    "prompt",
+                    f"it has generated tokens that this model does not have; it has {n_vocab}",
+                )
             tokens.extend(span.tokens)
             continue
         if isinstance(span, Picture):

@@ -71,12 +71,15 @@ class Scheduler:
         self.waiting = WaitingQueue()
         self.running: list[EngineRequest] = []
         self.preempted = 0
+        self.blocked: EngineRequest | None = None
 
     def admit(self) -> list[EngineRequest]:
         """Moves waiting requests into the batch while they fit; returns those admitted.
 
-        One that is finished by known logits alone holds no lease.
+        One that is finished by known logits alone holds no lease. `blocked` is then the one that
+        found no room, if there was one.
         """
+        self.blocked = None
         admitted: list[EngineRequest] = []
         scan, awaited = self.waiting.scan(), 0
         for _ in range(self.LOOKAHEAD * self._max_running):
@@ -92,6 +95,7 @@ class Scheduler:
                 continue
             self._hand_known(request)
             if not request.is_finished and not self._lease(request):
+                self.blocked = request
                 break  # no room: whoever comes later must not overtake for ever
             self.running.append(request)
             admitted.append(request)
@@ -283,6 +287,8 @@ class Scheduler:
         self.cache.commit(request.lease, request.tokens[: request.computed])
         self.cache.release(request.lease)
         request.lease = None
+        if self._speculation is not None:
+            self._speculation.forget(request)
         self.running.remove(request)
         self.waiting.put_back(request)
         self.preempted += 1

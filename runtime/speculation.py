@@ -155,7 +155,7 @@ class Speculation:
                 piece.draft = draft.cut(1)
 
     def forget(self, request: EngineRequest) -> None:
-        """Lets go of what is held for a request that has ended."""
+        """Lets go of what is held for a request that has ended, or has to wait."""
         if self._drafting is not None:
             self._drafting.forget(request)
 

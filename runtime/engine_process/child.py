@@ -189,7 +189,13 @@ class _Server:
         return self._model.pin(name, prompt, adapter=adapter, namespace=namespace)
 
     def _grammar(self, key: str, text: str | None) -> Grammar:
-        return self._grammars.get(key, partial(grammar_from, key, text))
+        while True:
+            try:
+                return self._grammars.get(key, partial(grammar_from, key, text))
+            except UnknownGrammar:
+                if text is None:
+                    raise
+                # it waited for another request's, which came without its text
 
     # from the engine's thread
 

@@ -8,6 +8,7 @@ from collections import deque
 QUOTED_LINES = 4
 """Lines of standard error that a message quotes."""
 
+_NAMES = {int(number): number.name for number in signal.Signals}
 _OUTSIDE = {
     "SIGKILL": "a system that is out of memory does that: lower n_ctx or host_bytes, or choose a "
     "smaller model",
@@ -37,7 +38,7 @@ class LastWords:
 def epitaph(code: int, words: LastWords) -> str:
     """Says how a process with this exit code (negative: a signal) ended, why, and what to do."""
     if code < 0:
-        name = signal.Signals(-code).name
+        name = _NAMES.get(-code, f"signal {-code}")
         reason = _OUTSIDE.get(name, "llama.cpp crashed: please report it, with what was asked")
         how = f"was killed by {name} ({reason})"
     else:

@@ -131,7 +131,9 @@ class EngineProcess:
         try:
             answer = self._answer(self._ask(id, kind, encode(request)))
             if answer.kind == "unknown":
-                self._answer(self._ask(id, kind, encode(request, with_grammars=True)))
+                whole = encode(request, with_grammars=True)
+                if self._answer(self._ask(id, kind, whole)).kind == "unknown":
+                    raise EngineError("the engine's process does not take the request's grammar")
         except BaseException as error:
             was_running = self._forget(id) is not None
             if not isinstance(error, TreegramError):  # the caller was interrupted
@@ -220,7 +222,10 @@ class EngineProcess:
     def _listen(self) -> None:
         with self._pipes[1]:
             while (frame := self._reader.read()) is not None:
-                self._take(frame)
+                try:
+                    self._take(frame)
+                except BaseException:  # a caller's sys.exit() must not end this thread
+                    LOG.exception("a callback of a request raised")
             self._lose()
         with self._lock:
             running, self._running = list(self._running.values()), {}

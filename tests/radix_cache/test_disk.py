@@ -95,6 +95,29 @@ def test_what_leaves_host_memory_is_stored_and_comes_back(tmp_path: Path) -> Non
     assert stats.written_tokens_total == 8 * 12, "a prefix is written once"
 
 
+def test_another_process_leaves_what_goes_on_from_a_prefix_in_memory(tmp_path: Path) -> None:
+    """The first has what two branches share in its cells; only the branches are in files."""
+    first = TreeProcess(tmp_path, writes_through=False)
+    lease = first.cache.acquire(PROMPT)
+    first.evaluate(lease, PROMPT)
+    first.cache.commit(lease, PROMPT)
+    first.run([*PROMPT, 1, 2])
+    first.cache.park_idle()
+    branch = first.cache.match([*PROMPT, 1, 2])
+    first.cache.close()  # all files; as if it were still running, its first one is not there yet
+    beginning = next(path for path in files(tmp_path) if b'"start": 0,' in path.read_bytes())
+    content = beginning.read_bytes()
+    beginning.unlink()
+    second = TreeProcess(tmp_path)
+    assert second.cache.match([*PROMPT, 1, 2]) == 0
+    assert len(files(tmp_path)) == 1
+    beginning.write_bytes(content)
+    third = TreeProcess(tmp_path)
+    assert third.run([*PROMPT, 1, 2]) == branch
+    small = TreeProcess(tmp_path, disk_bytes=0)
+    assert (small.cache.match(PROMPT), files(tmp_path)) == (0, [])
+
+
 def test_the_budget_drops_what_was_used_longest_ago(tmp_path: Path) -> None:
     one = TreeProcess(tmp_path / "one")
     one.run([0, *PROMPT])

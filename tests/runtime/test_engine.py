@@ -276,10 +276,17 @@ TestSpeculatingMachine = SpeculatingMachine.TestCase
 TestSpeculatingMachine.settings = settings(max_examples=60, stateful_step_count=30)
 
 
-def test_a_callback_that_raises_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [IndexError, SystemExit])
+def test_a_callback_that_raises_harms_nobody_else(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     engine = Engine(FakeDecoder())
     bad, good = Outcome([1, 2, 3], 4), Outcome([1, 2, 4], 4)
-    bad.request.on_done = lambda *_: [][0]
+
+    def fail(*_: object) -> None:
+        raise error
+
+    bad.request.on_done = fail
     engine.submit(bad.request)
     engine.submit(good.request)
     drain(engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+from unittest.mock import Mock
 
 import pytest
 
@@ -40,6 +42,8 @@ from treegram.lang.sampling import SamplingParams
 from treegram.radix_cache.disk import SUFFIX
 from treegram.runtime.base import LoadedModel
 from treegram.runtime.engine_process import ModelProcess
+from treegram.runtime.engine_process.child import _Server
+from treegram.runtime.engine_process.codec import UnknownGrammar, encode
 from treegram.runtime.engine_process.process import EngineProcess
 from treegram.runtime.model import Model
 from treegram.runtime.model_options import ModelOptions
@@ -177,6 +181,40 @@ def test_cancelling_ends_a_request_and_frees_the_engine(shared: ModelProcess) ->
         handle.result(60)
     handle.cancel()
     assert shared.stats().running == 0
+
+
+def test_a_callback_that_exits_ends_no_thread_of_ours(shared: ModelProcess) -> None:
+    def leave(_: Handle) -> None:
+        sys.exit(1)
+
+    request = GenRequest((Text("One, two,"),), max_tokens=8)
+    handle = shared.submit(request)
+    handle.add_done_callback(leave)
+    handle.result(60)
+    assert shared.submit(request).result(60)
+
+
+def test_a_grammar_that_comes_twice_at_once_reaches_both() -> None:
+    """One request without its text, which the other, that has it, waits for."""
+    grammar = Grammar.from_regex("[ab]{3}")
+    server = _Server(Mock(), Mock())  # neither is asked for anything
+    both = threading.Barrier(2)
+
+    def without_text() -> Grammar:
+        both.wait(10)
+        time.sleep(0.2)  # until the other waits for this
+        raise UnknownGrammar(grammar.key)
+
+    def fail() -> None:
+        with pytest.raises(UnknownGrammar):
+            server._grammars.get(grammar.key, without_text)
+
+    first = threading.Thread(target=fail)
+    first.start()
+    both.wait(10)
+    text = json.loads(encode(grammar, with_grammars=True))["Grammar"][1]
+    assert server._grammar(grammar.key, text).key == grammar.key
+    first.join()
 
 
 def test_a_failing_on_text_fails_its_request(shared: ModelProcess) -> None:

@@ -187,6 +187,39 @@ def test_forced_text_past_the_context_behind_known_logits(n_prompt: int) -> None
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("sinks", [4, None])
+def test_what_outgrows_the_context_while_it_waits_is_settled_at_once(sinks: int | None) -> None:
+    """Not only when all others have ended."""
+    engine = Engine(FakeDecoder(n_cells=N_CELLS))
+    prompt = random.Random(0).choices(range(1, N_VOCAB), k=N_CELLS - 3)
+
+    def grown() -> Outcome:
+        outcome = Outcome(prompt, 8, ignore_eos=True, sinks=sinks)
+        outcome.generation = outcome.request.generation = Generation(
+            GenRequest((), max_tokens=8, ignore_eos=True), VOCABULARY, Stutter()
+        )
+        return outcome
+
+    run(engine, [grown()])  # the logits behind its prompt are known from now on
+    short, long = Outcome([1, 2], 30, ignore_eos=True), grown()
+    order: list[EngineRequest] = []
+
+    def noted(request: EngineRequest) -> None:
+        end = request.on_done
+
+        def on_done(ended: EngineRequest, error: BaseException | None) -> None:
+            order.append(ended)
+            end(ended, error)
+
+        request.on_done = on_done
+
+    noted(short.request)
+    noted(long.request)
+    run(engine, [short, long])
+    assert order == [long.request, short.request]
+    assert short.tokens == short.expected
+
+
 def test_by_default_nothing_is_dropped() -> None:
     engine = Engine(FakeDecoder(n_cells=N_CELLS))
     outcome = Shifting([1, 2, 3], 100, None)

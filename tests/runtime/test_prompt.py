@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from treegram.lang.base import Generated, Text
+from treegram.lang.errors import ParameterError
 from treegram.runtime.llama import LlamaModel
 from treegram.runtime.prompt import tokenize
 
@@ -40,6 +41,14 @@ def test_generated_tokens_are_kept_as_sampled(vocabulary_model: LlamaModel) -> N
         (Text("It is "), Generated("Paris", odd), Text(".")), vocabulary_model, bos=None, heal=False
     )
     assert tuple(found.tokens[-6:-1]) == odd
+
+
+@pytest.mark.parametrize("wrong", [-1, 1 << 20])
+def test_tokens_of_another_model_are_refused(vocabulary_model: LlamaModel, wrong: int) -> None:
+    """llama.cpp would refuse the whole batch."""
+    prompt = (Text("It is "), Generated("Paris", (5, wrong)))
+    with pytest.raises(ParameterError, match="generated tokens that this model does not have"):
+        tokenize(prompt, vocabulary_model, bos=None, heal=False)
 
 
 def test_healing_backs_up_the_last_user_token(vocabulary_model: LlamaModel) -> None:

@@ -250,6 +250,33 @@ def test_another_text_s_state_is_seen(model: LlamaModel, cold: Cold) -> None:
     assert drift(damaged, cold.run(tokens)) > DAMAGE
 
 
+def test_a_window_whose_saving_fails_leaves_nothing_behind(
+    model: LlamaModel, cold: Cold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the next one saved would have these cells in it, too."""
+    if model.memory_kind is not MemoryKind.WINDOW:
+        pytest.skip("it has no window")
+    rng = random.Random(5)
+    first, second = text(rng, 90), text(rng, 100)
+    context = LlamaContext(model, n_ctx=512, n_seqs=4, n_threads=1, exact=True)
+    context.decode(batch((0, 0, first)))
+    context.decode(batch((1, 0, second[:-1])))
+    with monkeypatch.context() as patched:
+        patched.setattr(context._buffers, "take", fail_for_memory)
+        with pytest.raises(MemoryError):
+            context.save(0, 0, len(first))
+    blob = context.save(1, 0, len(second) - 1)
+    context.clear()
+    context.load(blob, 2)
+    context.decode(batch((2, len(second) - 1, second[-1:])))
+    assert drift(context.logits(0), cold.run(second)) < TOLERANCE
+    context.close()
+
+
+def fail_for_memory(size: int) -> None:
+    raise MemoryError(size)
+
+
 def test_a_window_without_shadows_is_recycled(model: LlamaModel, cold: Cold) -> None:
     """Why there are shadows: without them the cells of a prefix are lost while others are free."""
     if model.memory_kind is not MemoryKind.WINDOW:
