@@ -109,6 +109,7 @@ class DiskFolder:
         self.ahead = ReadAhead(self.peek)
         self._key = _own_key(folder / "key")
         self._others: dict[Path, tuple[float, int]] = {}  # last used last: (when, bytes)
+        self.other_bytes = 0
         self._retry_at = 0.0
         self._writes: queue.Queue[tuple[DiskFile, bytes] | None] = queue.Queue(PENDING_WRITES)
         self._writer = threading.Thread(
@@ -129,11 +130,12 @@ class DiskFolder:
     def scan(self) -> list[Stored]:
         """The files that fit this process, shortest prefixes first; damaged ones are removed.
 
-        Files of other bindings are left to others. What killed processes left
-        half-written is removed.
+        Files of other bindings are left to others and counted in `other_bytes`. What killed
+        processes left half-written is removed.
         """
         self._remove_parts()
         found: list[Stored] = []
+        others: dict[Path, tuple[float, int]] = {}
         for path in self._folder.glob(f"*{SUFFIX}"):
             try:
                 stored = self._head(path)
@@ -145,30 +147,30 @@ class DiskFolder:
             if isinstance(stored, Stored):
                 found.append(stored)
             else:
-                self._others[path] = stored
-        self._sort_others()
+                others[path] = stored
+        self._leave(others)
         found.sort(key=lambda s: (s.file.start, s.used))
         return found
 
-    @property
-    def other_bytes(self) -> int:
-        """Bytes of the files that are left to others."""
-        return sum(size for _, size in self._others.values())
-
     def leave(self, found: Iterable[Stored]) -> None:
         """Leaves files to others: what they go on from may be in another process's memory yet."""
-        self._others.update((s.file.path, (s.used, s.file.n_bytes)) for s in found)
-        self._sort_others()
+        self._leave({s.file.path: (s.used, s.file.n_bytes) for s in found})
 
     def remove_oldest_other(self) -> None:
         """Removes the least recently used file that is left to others."""
         path = next(iter(self._others))
-        del self._others[path]
+        self._no_longer_left(path)
         with suppress(OSError):
             path.unlink()
 
-    def _sort_others(self) -> None:
-        self._others = dict(sorted(self._others.items(), key=lambda item: item[1]))
+    def _leave(self, others: dict[Path, tuple[float, int]]) -> None:
+        whole = {**self._others, **others}
+        self._others = dict(sorted(whole.items(), key=lambda item: item[1]))
+        self.other_bytes = sum(size for _, size in whole.values())
+
+    def _no_longer_left(self, path: Path) -> None:
+        _, size = self._others.pop(path, (0.0, 0))
+        self.other_bytes -= size
 
     def write(self, namespace: str, tokens: TokenArray, blob: Blob) -> DiskFile:
         """Queues a file for `blob`, which is KV at the end of the prefix `tokens`, int32[n].
@@ -179,7 +181,7 @@ class DiskFolder:
         size = len(head) + 2 * MAC_BYTES + memoryview(blob.data).nbytes
         path = self._folder / self._name(head)
         file = DiskFile(path, blob.start, len(tokens), size, blob.n_bytes, pending=blob)
-        self._others.pop(path, None)
+        self._no_longer_left(path)
         self._writes.put((file, head))
         return file
 

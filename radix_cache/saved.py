@@ -184,7 +184,6 @@ class SavedTree(ABC):
             ):
                 left.append(stored)
         self.folder.leave(left)
-        self.disk.other_bytes = self.folder.other_bytes
         self.enforce_disk_budget()
 
     # --- budgets, and to disk --------------------------------------------------------------
@@ -211,11 +210,12 @@ class SavedTree(ABC):
         self.requeue(node)
 
     def enforce_disk_budget(self) -> None:
-        while self.disk.is_over_budget:
-            if self.folder is not None and self.folder.other_bytes:
+        if self.folder is not None:
+            self.disk.other_bytes = self.folder.other_bytes
+            while self.disk.is_over_budget and self.disk.other_bytes:
                 self.folder.remove_oldest_other()
                 self.disk.other_bytes = self.folder.other_bytes
-                continue
+        while self.disk.is_over_budget:
             node = self.disk.droppable.pop()
             if node is None:
                 return

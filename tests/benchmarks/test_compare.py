@@ -23,17 +23,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 NAMES = [
-    *(
-        "multiple-choice",
-        "ranking",
-        "ranking-by-token",
-        "agent",
-        "tree-of-thought",
-        "skeleton",
-        "judge",
-        "json",
-    ),
-    *("chat-short", "chat-long", "rag", "shared-prefix", "prefix-repetition"),
+    *("multiple-choice", "ranking", "ranking-by-token", "agent", "tree-of-thought", "skeleton"),
+    *("judge", "json", "chat-short", "chat-long", "rag", "shared-prefix", "prefix-repetition"),
     "nothing-shared",
 ]
 

@@ -22,9 +22,11 @@ def files(folder: Path) -> list[Path]:
 
 def flip(path: Path, at: float) -> None:
     """Changes one byte, `at` of the way through the file."""
-    data = bytearray(path.read_bytes())
-    data[int(at * (len(data) - 1))] ^= 0x40
-    path.write_bytes(data)
+    with path.open("r+b") as stream:  # a file that is deleted meanwhile does not come back
+        content = stream.read()
+        place = int(at * (len(content) - 1))
+        stream.seek(place)
+        stream.write(bytes([content[place] ^ 0x40]))
 
 
 class Process(Generic[Cache]):

@@ -530,13 +530,9 @@ class DiskMachine(RuleBasedStateMachine):
     def damage(self, which: int, at: int) -> None:
         found = files(self.path)  # as many as the writer's thread has written
         if found:
-            path = found[which % len(found)]
             # that thread may delete it meanwhile
-            with suppress(FileNotFoundError), path.open("r+b") as stream:
-                content = stream.read()
-                at %= len(content)
-                stream.seek(at)
-                stream.write(bytes([content[at] ^ 1]))
+            with suppress(FileNotFoundError):
+                flip(found[which % len(found)], at / 1000)
 
     @rule(namespace=st.sampled_from([None, "tenant"]))
     def clear(self, namespace: str | None) -> None:

@@ -7,6 +7,7 @@ so there is a second one in which all engines do that.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .base import Branch, Workload
@@ -53,14 +54,15 @@ def _ending(choice: Choice, index: int) -> str:
 
 
 def _program(s: Branch, row: Row) -> str:
-    s.add(row.shots)
-    s.add(row.context)
-    s.select("ending", row.endings)
-    return s["ending"]
+    return _complete(s, row, s.select)
 
 
 def _follow(s: Branch, row: Row) -> str:
+    return _complete(s, row, s.follow)
+
+
+def _complete(s: Branch, row: Row, choose: Callable[[str, Sequence[str]], None]) -> str:
     s.add(row.shots)
     s.add(row.context)
-    s.follow("ending", row.endings)
+    choose("ending", row.endings)
     return s["ending"]
