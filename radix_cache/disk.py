@@ -20,8 +20,6 @@ import json
 import logging
 import os
 import queue
-import secrets
-import stat
 import struct
 import threading
 import time
@@ -36,6 +34,7 @@ import numpy as np
 
 from ..atomic_file import PART_SUFFIX, new_file
 from .base import Blob
+from .private_files import BadFile, check_private, opened, own_key
 from .read_ahead import ReadAhead
 from .tree import TokenArray
 
@@ -43,15 +42,10 @@ LOG = logging.getLogger(__name__)
 MAGIC = b"TGKV\x00\x01\r\n"
 SUFFIX = ".kv"
 MAC_BYTES = 32
-KEY_BYTES = 32
 HEAD_LIMIT = 64 << 20
 PENDING_WRITES = 8
 RETRY_SECONDS = 30.0
 PART_SECONDS = 3600.0
-
-
-class BadFile(Exception):
-    """A file that is damaged, foreign, or cannot be read."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -102,12 +96,12 @@ class DiskFolder:
 
     def __init__(self, folder: Path, binding: str, *, writes_through: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _check_private(folder)
+        check_private(folder)
         self._folder = folder
         self._binding = binding
         self.writes_through = writes_through
         self.ahead = ReadAhead(self.peek)
-        self._key = _own_key(folder / "key")
+        self._key = own_key(folder / "key")
         self._others: dict[Path, tuple[float, int]] = {}  # last used last: (when, bytes)
         self.other_bytes = 0
         self._retry_at = 0.0
@@ -245,7 +239,7 @@ class DiskFolder:
 
     def _head(self, path: Path) -> Stored | tuple[float, int]:
         """What a file says of itself; (time of use, bytes) if it is of another binding."""
-        with _opened(path) as stream:
+        with opened(path) as stream:
             status = os.fstat(stream.fileno())
             head, fields = self._read_head(stream, path.name)
         if fields["binding"] != self._binding:
@@ -283,7 +277,7 @@ class DiskFolder:
     def _verified(self, file: DiskFile) -> Blob:
         with suppress(OSError):  # the folder may be one that can only be read
             os.utime(file.path)
-        with _opened(file.path) as stream:
+        with opened(file.path) as stream:
             head, fields = self._read_head(stream, file.path.name)
             if fields["binding"] != self._binding:
                 raise BadFile("it is of another model, or of other parameters or versions")
@@ -359,49 +353,3 @@ def _checked_fields(value: object) -> _Fields:
     if fields["data_bytes"] < 0 or fields["n_bytes"] < 0:
         raise ValueError("its size is negative")
     return fields
-
-
-def _check_private(folder: Path) -> None:
-    """Raises PermissionError where others than this user may write, as far as the system says."""
-    if not hasattr(os, "getuid"):
-        return
-    status = folder.stat()
-    if status.st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user; give a folder of your own")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(
-            f"{folder} can be written to by others (mode {stat.S_IMODE(status.st_mode):o}), "
-            "who could remove or replace what is saved there; chmod go-w, or give another folder"
-        )
-
-
-def _opened(path: Path) -> BufferedReader:
-    """A regular file of this user's, not through a link; a pipe does not hold it up."""
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
-        flags |= getattr(os, name, 0)
-    handle = os.open(path, flags)
-    status = os.fstat(handle)
-    is_own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-    if not stat.S_ISREG(status.st_mode) or not is_own:
-        os.close(handle)
-        raise BadFile("it is no plain file of this user")
-    return os.fdopen(handle, "rb")
-
-
-def _own_key(path: Path) -> bytes:
-    """The key that this user's files are authenticated with; made once."""
-    with suppress(FileExistsError):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
-            stream.write(secrets.token_bytes(KEY_BYTES))
-    for _ in range(50):
-        try:
-            with _opened(path) as stream:
-                key = stream.read(KEY_BYTES + 1)
-        except BadFile as error:
-            raise PermissionError(f"{path}: {error}; remove it") from error
-        if len(key) == KEY_BYTES:
-            return key
-        time.sleep(0.01)  # another process has just made the file
-    raise PermissionError(f"{path} holds no key of {KEY_BYTES} bytes; remove it")
